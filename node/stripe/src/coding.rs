@@ -2,39 +2,19 @@
 //!
 //! Invariants:
 //! - the codes work column by column ([`COLUMN_LEN_BYTES`]): what is true for whole shards is true
-//!   for equal column-aligned ranges of them, so long inputs are worked through in runs of columns
-//!   whose scratch memory stays in the processor's caches;
-//! - scratch memory belongs to the thread and is reused; it never carries anything from one call
-//!   to the next.
-//!
-//! *Limits:* scratch memory is at most [`ENCODE_SCRATCH_LEN_BYTES`] and
-//! [`DECODE_SCRATCH_LEN_BYTES`] per thread that ever encoded or decoded.
+//!   for equal column-aligned ranges of them;
+//! - the same shards come back from any `k` of them, whichever are lost.
 //!
 //! Deliberately absent: verification. Whoever fetched the shards knows by root or by tag which of
 //! them are whole; a damaged input gives a damaged output.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::ops::Range;
 
 use node_proto::ShardIndex;
-use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
 use crate::codec::Codec;
 use crate::geometry::{COLUMN_LEN_BYTES, StripeGeometry};
-
-/// Scratch memory of the encoder in bytes. Chosen so that a run of columns fits into the second
-/// level cache; revisit with the encode figures of the stage benchmarks.
-const ENCODE_SCRATCH_LEN_BYTES: usize = 512 << 10;
-
-/// Scratch memory of the decoder in bytes. Larger than the encoder's because each run of columns
-/// costs a fixed setup; revisit with the decode figures of the stage benchmarks.
-const DECODE_SCRATCH_LEN_BYTES: usize = 4 << 20;
-
-thread_local! {
-    static ENCODER: RefCell<Option<ReedSolomonEncoder>> = const { RefCell::new(None) };
-    static DECODER: RefCell<Option<ReedSolomonDecoder>> = const { RefCell::new(None) };
-}
+use crate::leopard::{self, Shape};
 
 /// Why parity was not made. The caller's buffers do not match its geometry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -236,7 +216,7 @@ fn restore_data(
         .collect();
     match geometry.codec() {
         Codec::Replicate => restored[0].1.copy_from_slice(sources[0].1),
-        Codec::LeopardGf16 => decode_leopard(geometry, &sources, &mut restored),
+        Codec::LeopardGf16 => leopard::restore(shape(geometry), &sources, &mut restored),
     }
     for (index, bytes) in restored {
         shards[index] = Some(Cow::Owned(bytes));
@@ -280,74 +260,15 @@ fn encode_parity(geometry: &StripeGeometry, data: &[&[u8]], parity: &mut [(usize
                 copy.copy_from_slice(data[0]);
             }
         }
-        Codec::LeopardGf16 => encode_leopard(geometry, data, parity),
+        Codec::LeopardGf16 => leopard::encode(shape(geometry), data, parity),
     }
 }
 
-fn encode_leopard(geometry: &StripeGeometry, data: &[&[u8]], parity: &mut [(usize, &mut [u8])]) {
-    const VALID: &str = "the geometry is within what the code supports";
-    let (k, m) = (usize::from(geometry.k()), usize::from(geometry.m()));
-    ENCODER.with_borrow_mut(|slot| {
-        for run in runs(data[0].len(), ENCODE_SCRATCH_LEN_BYTES, k + m) {
-            let encoder = match slot {
-                Some(encoder) => {
-                    encoder.reset(k, m, run.len()).expect(VALID);
-                    encoder
-                }
-                None => slot.insert(ReedSolomonEncoder::new(k, m, run.len()).expect(VALID)),
-            };
-            for shard in data {
-                encoder
-                    .add_original_shard(&shard[run.clone()])
-                    .expect(VALID);
-            }
-            let made = encoder.encode().expect(VALID);
-            for (index, out) in parity.iter_mut() {
-                out[run.clone()].copy_from_slice(made.recovery(*index).expect(VALID));
-            }
-        }
-    });
-}
-
-fn decode_leopard(
-    geometry: &StripeGeometry,
-    sources: &[(usize, &[u8])],
-    restored: &mut [(usize, Vec<u8>)],
-) {
-    const VALID: &str = "the geometry is within what the code supports, and k shards are given";
-    let (k, m) = (usize::from(geometry.k()), usize::from(geometry.m()));
-    DECODER.with_borrow_mut(|slot| {
-        for run in runs(sources[0].1.len(), DECODE_SCRATCH_LEN_BYTES, k + m) {
-            let decoder = match slot {
-                Some(decoder) => {
-                    decoder.reset(k, m, run.len()).expect(VALID);
-                    decoder
-                }
-                None => slot.insert(ReedSolomonDecoder::new(k, m, run.len()).expect(VALID)),
-            };
-            for (index, shard) in sources {
-                let part = &shard[run.clone()];
-                match index.checked_sub(k) {
-                    None => decoder.add_original_shard(*index, part).expect(VALID),
-                    Some(parity) => decoder.add_recovery_shard(parity, part).expect(VALID),
-                }
-            }
-            let made = decoder.decode().expect(VALID);
-            for (index, out) in restored.iter_mut() {
-                out[run.clone()].copy_from_slice(made.restored_original(*index).expect(VALID));
-            }
-        }
-    });
-}
-
-/// Splits `len` bytes into runs of whole columns, so that the codes' work space, which is up to
-/// twice the next power of two of the shards, stays within `scratch_len`.
-fn runs(len: usize, scratch_len: usize, shards: usize) -> impl Iterator<Item = Range<usize>> {
-    let most = scratch_len / (2 * shards.next_power_of_two());
-    let run_len = (most - most % COLUMN_LEN_BYTES).max(COLUMN_LEN_BYTES);
-    (0..len)
-        .step_by(run_len)
-        .map(move |start| start..(start + run_len).min(len))
+fn shape(geometry: &StripeGeometry) -> Shape {
+    Shape {
+        k: usize::from(geometry.k()),
+        m: usize::from(geometry.m()),
+    }
 }
 
 #[cfg(test)]

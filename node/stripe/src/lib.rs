@@ -26,6 +26,7 @@
 mod codec;
 mod coding;
 mod geometry;
+mod leopard;
 pub mod limits;
 mod profile;
 mod root;

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
@@ -251,7 +253,6 @@ fn long_shards_are_coded_like_their_columns() {
     // Long enough for several runs of columns in both directions, the last one short.
     let geometry = geometry(4, 2, 1_000_000);
     let shards = stripe(&geometry, 8);
-    assert!(runs(shards[0].len(), DECODE_SCRATCH_LEN_BYTES, 6).count() > 2);
     let column = 977_920 / COLUMN_LEN_BYTES * COLUMN_LEN_BYTES;
     let range = column..column + COLUMN_LEN_BYTES;
     let small = geometry_of_one_column();
@@ -347,28 +348,10 @@ fn calls_that_make_no_sense_are_refused() {
     assert_eq!(call(&[(ShardIndex(0), &long)], &[0]), refused);
 }
 
-#[test]
-fn runs_cover_everything_once_in_whole_columns() {
-    for (len, scratch, shards) in [
-        (64, 1, 6),
-        (640, 2048, 6),
-        (6400, 4 << 20, 6),
-        (1 << 20, 65_536, 48),
-    ] {
-        let mut end = 0;
-        for run in runs(len, scratch, shards) {
-            assert_eq!(run.start, end);
-            assert!(!run.is_empty() && run.len().is_multiple_of(COLUMN_LEN_BYTES));
-            end = run.end;
-        }
-        assert_eq!(end, len);
-    }
-}
-
 proptest! {
     #[test]
     fn any_k_shards_make_the_others(
-        (k, m, left, len, seed) in (2..=16_u8, 1..=8_u8).prop_flat_map(|(k, m)| {
+        (k, m, left, len, seed) in (2..=32_u8, 1..=16_u8).prop_flat_map(|(k, m)| {
             let all: Vec<u8> = (0..k + m).collect();
             let left = subsequence(all, usize::from(k)).prop_shuffle();
             (Just(k), Just(m), left, 1..3000_u32, any::<u64>())

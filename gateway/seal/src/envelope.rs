@@ -115,6 +115,7 @@ pub(crate) fn open(
     derive(key, purpose, salt)
         .open_separate_gather(zero_nonce(), Aad::from(context), ciphertext, tag, content)
         .map_err(|_| {
+            // The primitive promises nothing about what a refusal leaves behind.
             content.fill(0);
             Refused
         })

@@ -225,6 +225,14 @@ fn what_is_present_needs_no_others() {
 }
 
 #[test]
+fn lost_parity_is_made_while_lost_data_is_not_wanted() {
+    let geometry = geometry(4, 2, 100);
+    let shards = stripe(&geometry, 5);
+    let made = reconstruct(&geometry, &choose(&shards, &[1, 2, 3, 4]), &[ShardIndex(5)]);
+    assert_eq!(made, Ok(vec![(ShardIndex(5), shards[5].clone())]));
+}
+
+#[test]
 fn every_aligned_range_decodes_to_the_range_of_the_whole() {
     let geometry = geometry(4, 2, 500);
     let shards = stripe(&geometry, 6);

@@ -1,0 +1,145 @@
+//! Failures as the API tells them: one table from typed errors to status, code and message.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use gateway_iam::{
+    CreateAccessKeyError, CreateAccountError, DeleteAccountError, ListError, ResolveError,
+    RevokeAccessKeyError,
+};
+use gateway_object::Fault;
+use serde_json::json;
+
+/// An answer that is a failure.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Self {
+        Self {
+            status,
+            code,
+            message: message.to_string(),
+        }
+    }
+
+    pub(crate) fn unauthorized(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    pub(crate) fn forbidden() -> Self {
+        let message = "this access key may not administer the server";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(crate) fn invalid(message: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid-request", message)
+    }
+
+    pub(crate) fn no_such_route() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-such-route",
+            "there is no such route",
+        )
+    }
+
+    pub(crate) fn busy() -> Self {
+        let message = "too many sign-ins are under way; retry in a moment";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", message)
+    }
+
+    fn not_found(message: impl ToString) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", message)
+    }
+
+    fn conflict(message: impl ToString) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", message)
+    }
+
+    /// The cause goes to the log, not to the client.
+    fn unavailable(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "admin request failed");
+        let message = "the metadata store did not answer; see the server's log";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": { "code": self.code, "message": self.message } });
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<ResolveError> for ApiError {
+    fn from(error: ResolveError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        Self::unavailable(fault)
+    }
+}
+
+impl From<ListError> for ApiError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::NoSuchAccount { .. } => Self::not_found(error),
+            ListError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateAccountError> for ApiError {
+    fn from(error: CreateAccountError) -> Self {
+        match error {
+            CreateAccountError::InvalidName(_) => Self::invalid(error),
+            CreateAccountError::Exists { .. } => Self::conflict(error),
+            CreateAccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteAccountError> for ApiError {
+    fn from(error: DeleteAccountError) -> Self {
+        match error {
+            DeleteAccountError::NoSuchAccount { .. } => Self::not_found(error),
+            DeleteAccountError::Root
+            | DeleteAccountError::OwnsBuckets { .. }
+            | DeleteAccountError::Conflict { .. } => Self::conflict(error),
+            DeleteAccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateAccessKeyError> for ApiError {
+    fn from(error: CreateAccessKeyError) -> Self {
+        match error {
+            CreateAccessKeyError::NoSuchAccount { .. } => Self::not_found(error),
+            CreateAccessKeyError::Invalid(_) => Self::invalid(error),
+            CreateAccessKeyError::Exists { .. } | CreateAccessKeyError::TooManyKeys { .. } => {
+                Self::conflict(error)
+            }
+            CreateAccessKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevokeAccessKeyError> for ApiError {
+    fn from(error: RevokeAccessKeyError) -> Self {
+        match error {
+            RevokeAccessKeyError::NoSuchKey { .. } => Self::not_found(error),
+            RevokeAccessKeyError::Root => Self::conflict(error),
+            RevokeAccessKeyError::Store(error) => error.into(),
+        }
+    }
+}

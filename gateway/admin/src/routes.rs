@@ -1,0 +1,19 @@
+//! The routes under `/api/v1`, one file per noun.
+
+pub(crate) mod device;
+pub(crate) mod key;
+pub(crate) mod repair;
+pub(crate) mod scrub;
+pub(crate) mod user;
+pub mod wire;
+
+use node_proto::UnixMillis;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// RFC 3339 in UTC.
+fn rfc3339(at: UnixMillis) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{} ms", at.0))
+}

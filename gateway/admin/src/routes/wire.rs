@@ -1,0 +1,191 @@
+//! The JSON documents of the API, shared with its clients.
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /session`, request.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The access key id.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: String,
+}
+
+/// `POST /session`, answer.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Session {
+    /// Goes into `Authorization: Bearer`.
+    pub token: String,
+    /// When it expires.
+    pub expires_unix_seconds: u64,
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Its unique name.
+    pub name: String,
+    /// Its account's number.
+    pub account: u64,
+    /// The owner id that S3 answers show.
+    pub canonical_id: String,
+    /// When it was made, RFC 3339.
+    pub created: String,
+}
+
+/// `GET /users`, answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UserPage {
+    /// Ascending by name.
+    pub users: Vec<User>,
+    /// Pass as `after` for the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// `POST /users`, request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateUser {
+    /// Its unique name.
+    pub name: String,
+}
+
+/// An access key without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessKey {
+    /// The access key id.
+    pub access_key_id: String,
+    /// When it was made, RFC 3339.
+    pub created: String,
+}
+
+/// `GET /users/{name}/keys`, answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccessKeyList {
+    /// Ascending by id.
+    pub keys: Vec<AccessKey>,
+}
+
+/// `POST /users/{name}/keys`, request: both fields to import a key, none to have one made.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateAccessKey {
+    /// The access key id to import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<String>,
+    /// The secret to import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_access_key: Option<String>,
+}
+
+/// `POST /users/{name}/keys`, answer. The secret is shown this once.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NewAccessKey {
+    /// The access key id.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: String,
+    /// When it was made, RFC 3339.
+    pub created: String,
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its slot in the layout.
+    pub device: u32,
+    /// `online`, `full` or `offline`.
+    pub health: String,
+    /// Why it is not online.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where it is.
+    pub address: String,
+    /// What it fails together with.
+    pub failure_domain: String,
+    /// Space for shards, used and free.
+    pub capacity_bytes: u64,
+    /// Bytes a write could still use.
+    pub free_bytes: u64,
+    /// Shards held.
+    pub shard_count: u64,
+    /// Whether shards may be missing on it.
+    pub rebuilding: bool,
+}
+
+/// `GET /devices`, answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceList {
+    /// Ascending by slot.
+    pub devices: Vec<Device>,
+}
+
+/// `GET /repair`, answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Repair {
+    /// Whether nothing waits: no stripe, no device.
+    pub idle: bool,
+    /// Stripes that wait.
+    pub queued_stripes: u64,
+    /// The fewest further losses that any waiting stripe survives.
+    pub least_margin: Option<u8>,
+    /// Shards recreated since the process started.
+    pub repaired_shards: u64,
+    /// Attempts that failed since the process started; they are retried.
+    pub failed_attempts: u64,
+    /// Devices being rebuilt.
+    pub rebuilding: Vec<Rebuild>,
+    /// Bodies whose shards wait to be deleted.
+    pub reclaim_queue: u64,
+}
+
+/// A device being rebuilt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rebuild {
+    /// Its slot in the layout.
+    pub device: u32,
+    /// Share done, in thousandths.
+    pub done_per_mille: u16,
+}
+
+/// `GET /scrub` and `POST /scrub`, answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Scrub {
+    /// Progress by device.
+    pub devices: Vec<DeviceScrub>,
+}
+
+/// Scrub progress of a device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceScrub {
+    /// Its slot in the layout.
+    pub device: u32,
+    /// Whether a pass is under way.
+    pub running: bool,
+    /// Shards verified in the current or last pass.
+    pub verified_shards: u64,
+    /// Bytes verified in the current or last pass.
+    pub verified_bytes: u64,
+    /// Damaged shards found in the current or last pass.
+    pub damaged_shards: u64,
+    /// Passes completed since the device was opened.
+    pub completed_passes: u64,
+}
+
+/// Every failed answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// What went wrong.
+    pub error: FailureDetail,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FailureDetail {
+    /// For programs.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}

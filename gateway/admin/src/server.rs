@@ -1,0 +1,120 @@
+//! The admin server: its parts, its router, its life.
+
+use std::{future::Future, io, sync::Arc};
+
+use axum::{Router, extract::DefaultBodyLimit, routing};
+use gateway_iam::Directory;
+use gateway_object::ObjectService;
+use node_proto::Clock;
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{
+    error::ApiError,
+    probe,
+    routes::{device, key, repair, scrub, user},
+    session::{self, TokenKey},
+};
+
+/// Longest request body in bytes. Chosen: every request is a small JSON document.
+const BODY_LEN_BYTES_MAX: usize = 64 << 10;
+
+/// Sign-ins under way at once. Chosen: a guesser gets eight tries per [`session::REFUSAL_DELAY`].
+const SIGN_INS_MAX: usize = 8;
+
+/// Whether the server serves S3 requests, as `/readyz` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Still opening its parts.
+    Starting,
+    /// Serving.
+    Ready,
+    /// Finishing what is under way; takes no more.
+    Draining,
+}
+
+/// What the admin server is built from.
+pub struct AdminDeps {
+    /// Accounts and access keys.
+    pub directory: Arc<Directory>,
+    /// Objects, repair and devices.
+    pub objects: ObjectService,
+    /// Wall-clock time, for token expiry.
+    pub clock: Arc<dyn Clock>,
+    /// 32 bytes that only this cluster's gateways know; signs tokens.
+    pub token_secret: [u8; 32],
+    /// Renders the metrics in Prometheus' text format.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// Whether S3 is served.
+    pub readiness: tokio::sync::watch::Receiver<Readiness>,
+}
+
+pub(crate) struct State {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) objects: ObjectService,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) token_key: TokenKey,
+    pub(crate) sign_ins: Semaphore,
+    pub(crate) metrics: Box<dyn Fn() -> String + Send + Sync>,
+    pub(crate) readiness: tokio::sync::watch::Receiver<Readiness>,
+}
+
+/// The admin server stopped by an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the admin server failed")]
+pub struct ServeAdminError {
+    #[source]
+    source: io::Error,
+}
+
+/// Every route of the admin address.
+pub fn router(deps: AdminDeps) -> Router {
+    let state = Arc::new(State {
+        directory: deps.directory,
+        objects: deps.objects,
+        clock: deps.clock,
+        token_key: TokenKey::new(&deps.token_secret),
+        sign_ins: Semaphore::new(SIGN_INS_MAX),
+        metrics: deps.metrics,
+        readiness: deps.readiness,
+    });
+    let administrators_only =
+        axum::middleware::from_fn_with_state(Arc::clone(&state), session::require_administrator);
+    let protected = Router::new()
+        .route("/users", routing::get(user::list).post(user::create))
+        .route("/users/{name}", routing::delete(user::delete))
+        .route(
+            "/users/{name}/keys",
+            routing::get(key::list).post(key::create),
+        )
+        .route("/keys/{id}", routing::delete(key::revoke))
+        .route("/devices", routing::get(device::list))
+        .route("/repair", routing::get(repair::status))
+        .route("/scrub", routing::get(scrub::status).post(scrub::start))
+        .route_layer(administrators_only);
+    let api = Router::new()
+        .route("/session", routing::post(session::sign_in))
+        .merge(protected);
+    Router::new()
+        .route("/healthz", routing::get(probe::healthz))
+        .route("/readyz", routing::get(probe::readyz))
+        .route("/metrics", routing::get(probe::metrics))
+        .nest("/api/v1", api)
+        .fallback(|| async { ApiError::no_such_route() })
+        .layer(DefaultBodyLimit::max(BODY_LEN_BYTES_MAX))
+        .with_state(state)
+}
+
+/// Serves until `shutdown` resolves, then finishes the requests under way.
+///
+/// # Errors
+/// [`ServeAdminError`] when the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    deps: AdminDeps,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeAdminError> {
+    axum::serve(listener, router(deps))
+        .with_graceful_shutdown(shutdown)
+        .await
+        .map_err(|source| ServeAdminError { source })
+}

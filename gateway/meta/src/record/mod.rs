@@ -1,0 +1,108 @@
+//! Persisted records, one file each.
+//!
+//! A record is a version byte followed by its postcard encoding. Fields are never reordered or
+//! retyped within a version; a change makes a new version that knows how to read its predecessor.
+//!
+//! The tables in the files below list the fields behind the version byte, in order. Their words:
+//! *varint* is LEB128, least significant group first; *bytes* and *string* (UTF-8) are a varint
+//! length and that many bytes; *sequence* is a varint count and the items; *option* is `0`, or `1`
+//! and the value; *bool* is one byte, `0` or `1`; alternatives start with their number as a varint.
+
+mod bucket;
+mod device;
+mod gc;
+mod key_material;
+mod layout;
+mod lease;
+mod manifest;
+mod object;
+mod outcome;
+mod part;
+mod placement_group;
+mod repair;
+mod upload;
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use bucket::BucketRecord;
+pub use device::{DeviceRecord, RebuildState};
+pub use gc::GcRecord;
+pub use key_material::{AccountKeyRecord, BucketKeyRecord};
+pub use lease::LeaseRecord;
+pub use manifest::{InlineRecord, ManifestPage, PartTableEntry, PartTablePage, StripeRecord};
+pub use object::{
+    Body, ChecksumAlgorithm, ChecksumType, ETag, ObjectKind, ObjectMetadata, ObjectRecord,
+    StoredChecksum, SystemHeaders,
+};
+pub use outcome::OutcomeRecord;
+pub use part::PartRecord;
+pub use placement_group::PlacementGroupRecord;
+pub use repair::RepairRecord;
+pub use upload::UploadRecord;
+
+/// Why bytes are not a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeRecordError {
+    /// The bytes were written by a newer release, or are not this record.
+    #[error("{record} has unknown version {version}")]
+    UnknownVersion {
+        /// Name of the record type.
+        record: &'static str,
+        /// The version byte found.
+        version: u8,
+    },
+    /// The bytes are damaged.
+    #[error("{record} is damaged: {reason}")]
+    Damaged {
+        /// Name of the record type.
+        record: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+/// A type that is kept in a row's value.
+pub trait Record: Serialize + DeserializeOwned {
+    /// Name in errors.
+    const NAME: &'static str;
+    /// The version that [`Self::encode`] writes.
+    const VERSION: u8 = 1;
+
+    /// The row's value.
+    fn encode(&self) -> Bytes {
+        let out = postcard::to_extend(self, vec![Self::VERSION])
+            .expect("records hold only types that postcard can encode, and memory grows");
+        Bytes::from(out)
+    }
+
+    /// Reads a row's value.
+    ///
+    /// # Errors
+    /// [`DecodeRecordError`] when the bytes are of another version or damaged; trailing bytes count
+    /// as damage.
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeRecordError> {
+        let damaged = |reason: String| DecodeRecordError::Damaged {
+            record: Self::NAME,
+            reason,
+        };
+        let (&version, body) = bytes
+            .split_first()
+            .ok_or_else(|| damaged("empty".to_owned()))?;
+        if version != Self::VERSION {
+            return Err(DecodeRecordError::UnknownVersion {
+                record: Self::NAME,
+                version,
+            });
+        }
+        let (record, rest) =
+            postcard::take_from_bytes(body).map_err(|error| damaged(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(damaged(format!("{} bytes too long", rest.len())));
+        }
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The superblock: which cluster, slot and formatting a drive belongs to.
+//!
+//! Layout of the file `superblock`, integers big-endian:
+//!
+//! | Offset | Bytes | Field |
+//! | --- | --- | --- |
+//! | 0 | 8 | magic `DMDRIVE1` |
+//! | 8 | 2 | version, 1 |
+//! | 10 | 2 | zeros |
+//! | 12 | 16 | cluster id |
+//! | 28 | 4 | device id |
+//! | 32 | 16 | device uuid |
+//! | 48 | 8 | open count |
+//! | 56 | 8 | formatted at, milliseconds since the Unix epoch |
+//! | 64 | 4 | CRC-32 of bytes 0..64 |
+//!
+//! Invariants:
+//! - the open count grows, durably, before anything else is written in an opening; a drive that
+//!   shows a lower count than it once had was restored from an old copy;
+//! - the file is replaced as a whole (temporary, fsync, rename, fsync of the directory).
+
+use std::{io, path::Path};
+
+use fail::fail_point;
+use node_proto::{ClusterId, DeviceId, DeviceUuid, UnixMillis};
+
+use crate::vfs::{OpenMode, Vfs};
+
+/// Name of the superblock in the drive's directory.
+pub(crate) const SUPERBLOCK_FILE: &str = "superblock";
+/// Name under which a superblock is written before it is renamed.
+pub(crate) const SUPERBLOCK_TEMPORARY: &str = "superblock.tmp";
+
+const MAGIC: [u8; 8] = *b"DMDRIVE1";
+const VERSION: u16 = 1;
+const ENCODED_BYTES: usize = 68;
+
+/// The decoded superblock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub(crate) cluster: ClusterId,
+    pub(crate) device: DeviceId,
+    pub(crate) uuid: DeviceUuid,
+    pub(crate) open_count: u64,
+    pub(crate) formatted_at: UnixMillis,
+}
+
+/// Why a superblock could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SuperblockError {
+    #[error("the drive has no superblock")]
+    Missing,
+    #[error("the superblock cannot be read: {source}")]
+    Io {
+        #[source]
+        source: io::Error,
+    },
+    #[error("the superblock is damaged")]
+    Damaged,
+    #[error("the superblock has version {version}, which this release does not know")]
+    UnknownVersion { version: u16 },
+}
+
+impl Superblock {
+    pub(crate) fn encode(&self) -> [u8; ENCODED_BYTES] {
+        let mut out = [0; ENCODED_BYTES];
+        out[..8].copy_from_slice(&MAGIC);
+        out[8..10].copy_from_slice(&VERSION.to_be_bytes());
+        out[12..28].copy_from_slice(&self.cluster.0);
+        out[28..32].copy_from_slice(&self.device.0.to_be_bytes());
+        out[32..48].copy_from_slice(&self.uuid.0);
+        out[48..56].copy_from_slice(&self.open_count.to_be_bytes());
+        out[56..64].copy_from_slice(&self.formatted_at.0.to_be_bytes());
+        let crc = crc32fast::hash(&out[..64]);
+        out[64..].copy_from_slice(&crc.to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, SuperblockError> {
+        let fixed: &[u8; ENCODED_BYTES] = bytes.try_into().map_err(|_| SuperblockError::Damaged)?;
+        let number = |at: usize| {
+            u64::from_be_bytes(fixed[at..at + 8].try_into().expect("the slice has 8 bytes"))
+        };
+        let crc = crc32fast::hash(&fixed[..64]);
+        if fixed[..8] != MAGIC || fixed[64..] != crc.to_be_bytes() {
+            return Err(SuperblockError::Damaged);
+        }
+        let version = u16::from_be_bytes([fixed[8], fixed[9]]);
+        if version != VERSION {
+            return Err(SuperblockError::UnknownVersion { version });
+        }
+        Ok(Self {
+            cluster: ClusterId(fixed[12..28].try_into().expect("the slice has 16 bytes")),
+            device: DeviceId(u32::from_be_bytes(
+                fixed[28..32].try_into().expect("the slice has 4 bytes"),
+            )),
+            uuid: DeviceUuid(fixed[32..48].try_into().expect("the slice has 16 bytes")),
+            open_count: number(48),
+            formatted_at: UnixMillis(number(56)),
+        })
+    }
+
+    /// Reads the superblock of the drive in `directory`.
+    pub(crate) fn read(vfs: &dyn Vfs, directory: &Path) -> Result<Self, SuperblockError> {
+        let file = match vfs.open(&directory.join(SUPERBLOCK_FILE), OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SuperblockError::Missing);
+            }
+            Err(source) => return Err(SuperblockError::Io { source }),
+        };
+        // One byte more than a superblock has, so that a longer file is noticed.
+        let mut bytes = [0; ENCODED_BYTES + 1];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let read = file
+                .read_at(&mut bytes[filled..], filled as u64)
+                .map_err(|source| SuperblockError::Io { source })?;
+            if read == 0 {
+                break;
+            }
+            filled += read;
+        }
+        Self::decode(&bytes[..filled])
+    }
+
+    /// Replaces the superblock of the drive in `directory`, durably.
+    pub(crate) fn write(&self, vfs: &dyn Vfs, directory: &Path) -> io::Result<()> {
+        let temporary = directory.join(SUPERBLOCK_TEMPORARY);
+        let file = vfs.open(&temporary, OpenMode::Overwrite)?;
+        file.write_all_at(&self.encode(), 0)?;
+        file.sync_data()?;
+        drop(file);
+        fail_point!("node-store::after-superblock-temporary", |_| Err(
+            io::Error::other("failpoint")
+        ));
+        vfs.rename(&temporary, &directory.join(SUPERBLOCK_FILE))?;
+        vfs.sync_directory(directory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn superblock() -> Superblock {
+        Superblock {
+            cluster: ClusterId([0xc1; 16]),
+            device: DeviceId(3),
+            uuid: DeviceUuid([0xd2; 16]),
+            open_count: 7,
+            formatted_at: UnixMillis(0x0102_0304),
+        }
+    }
+
+    #[test]
+    fn superblock_has_golden_bytes() {
+        let hex: String = superblock()
+            .encode()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            hex,
+            "444d44524956453100010000c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c100000003\
+             d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d200000000000000070000000001020304\
+             3c292597"
+        );
+        assert_eq!(
+            Superblock::decode(&superblock().encode()).unwrap(),
+            superblock()
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_other_length_is_refused() {
+        let good = superblock().encode();
+        for byte in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good;
+                bad[byte] ^= 1 << bit;
+                assert!(Superblock::decode(&bad).is_err(), "byte {byte} bit {bit}");
+            }
+            assert!(Superblock::decode(&good[..byte]).is_err());
+        }
+        let mut long = good.to_vec();
+        long.push(0);
+        assert!(Superblock::decode(&long).is_err());
+    }
+}

@@ -24,15 +24,11 @@ pub(crate) trait View {
     fn first_key(&self, table: Table, range: &KeyRange) -> Result<Option<Vec<u8>>, ReadError>;
 }
 
-/// An op with nothing left to decide. A range of a [`Change::DeleteRange`] is never void.
+/// An op with nothing left to decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Inserts or replaces a row.
-    Put {
-        table: Table,
-        key: Vec<u8>,
-        value: Bytes,
-    },
+    Put { table: Table, key: Vec<u8>, value: Bytes },
     /// Removes a row, if it is there.
     Delete { table: Table, key: Vec<u8> },
     /// Removes every row in the range.
@@ -60,24 +56,16 @@ pub(crate) enum Rejection {
 /// Judges `batch` against `view`.
 pub(crate) fn apply(view: &impl View, batch: Batch) -> Result<Applied, Rejection> {
     if batch.ops.iter().any(|op| table_of(op) == Table::Tx) {
-        return Err(Rejection::Malformed {
-            reason: "the tx table belongs to engines".to_owned(),
-        });
+        return Err(Rejection::Malformed { reason: "the tx table belongs to engines".to_owned() });
     }
     for (guard_index, guard) in batch.guards.iter().enumerate() {
         if !holds(view, guard, &batch.ops)? {
             let outcome = CommitOutcome::GuardFailed { guard_index };
-            return Ok(Applied {
-                outcome,
-                changes: Vec::new(),
-            });
+            return Ok(Applied { outcome, changes: Vec::new() });
         }
     }
     let sums = sums(view, &batch.ops)?;
-    Ok(Applied {
-        outcome: CommitOutcome::Applied,
-        changes: expand(batch.ops, sums),
-    })
+    Ok(Applied { outcome: CommitOutcome::Applied, changes: expand(batch.ops, sums) })
 }
 
 fn table_of(op: &Op) -> Table {
@@ -98,11 +86,7 @@ fn holds(view: &impl View, guard: &Guard, ops: &[Op]) -> Result<bool, Rejection>
         Guard::CounterAtMost { table, key, limit } => {
             let mut value = counter(view.get(*table, key)?.as_ref())?;
             for op in ops {
-                if let Op::Add {
-                    table: of,
-                    key: name,
-                    delta,
-                } = op
+                if let Op::Add { table: of, key: name, delta } = op
                     && of == table
                     && name == key
                 {
@@ -124,9 +108,7 @@ fn counter(row: Option<&Bytes>) -> Result<i128, Rejection> {
 fn add(value: i128, delta: i128) -> Result<i128, Rejection> {
     value
         .checked_add(delta)
-        .ok_or_else(|| Rejection::Malformed {
-            reason: "a counter would overflow".to_owned(),
-        })
+        .ok_or_else(|| Rejection::Malformed { reason: "a counter would overflow".to_owned() })
 }
 
 /// What the batch's earlier ops made of a row.
@@ -181,16 +163,15 @@ fn sums(view: &impl View, ops: &[Op]) -> Result<Vec<i128>, Rejection> {
 fn expand(ops: Vec<Op>, sums: Vec<i128>) -> Vec<Change> {
     let mut sums = sums.into_iter();
     ops.into_iter()
-        .filter_map(|op| match op {
-            Op::Put { table, key, value } => Some(Change::Put { table, key, value }),
-            Op::Delete { table, key } => Some(Change::Delete { table, key }),
+        .map(|op| match op {
+            Op::Put { table, key, value } => Change::Put { table, key, value },
+            Op::Delete { table, key } => Change::Delete { table, key },
             Op::Add { table, key, .. } => {
                 let sum = sums.next().expect("every add was summed");
                 let value = Bytes::copy_from_slice(&sum.to_be_bytes());
-                Some(Change::Put { table, key, value })
+                Change::Put { table, key, value }
             }
-            Op::DeleteRange { range, .. } if range.is_void() => None,
-            Op::DeleteRange { table, range } => Some(Change::DeleteRange { table, range }),
+            Op::DeleteRange { table, range } => Change::DeleteRange { table, range },
         })
         .collect()
 }

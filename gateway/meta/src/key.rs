@@ -150,12 +150,7 @@ pub fn lease(first: u64) -> Vec<u8> {
 /// `repair`: a stripe that can still lose `margin` shards.
 #[must_use]
 pub fn repair(margin: u8, manifest: ManifestId, stripe_index: u32) -> Vec<u8> {
-    [
-        &[margin][..],
-        &manifest.0.to_be_bytes(),
-        &stripe_index.to_be_bytes(),
-    ]
-    .concat()
+    [&[margin][..], &manifest.0.to_be_bytes(), &stripe_index.to_be_bytes()].concat()
 }
 
 /// Reads a `repair` row key: margin, manifest, stripe index.
@@ -202,13 +197,8 @@ pub fn id_source(name: &str) -> Vec<u8> {
 /// `meter`: a meter of one hour; `hour` counts hours since the Unix epoch.
 #[must_use]
 pub fn meter(hour: u32, account: AccountId, bucket: BucketId, dimension: Dimension) -> Vec<u8> {
-    [
-        &hour.to_be_bytes()[..],
-        &account.0.to_be_bytes(),
-        &bucket.0.to_be_bytes(),
-        &[dimension as u8],
-    ]
-    .concat()
+    [&hour.to_be_bytes()[..], &account.0.to_be_bytes(), &bucket.0.to_be_bytes(), &[dimension as u8]]
+        .concat()
 }
 
 /// Keys of the `ctl` table: a kind, then the kind's own key.
@@ -231,12 +221,7 @@ pub mod ctl {
     /// An account's buckets by name; the value is empty.
     #[must_use]
     pub fn owned_bucket(owner: AccountId, name: &str) -> Vec<u8> {
-        [
-            &b"owned-bucket/"[..],
-            &owner.0.to_be_bytes(),
-            name.as_bytes(),
-        ]
-        .concat()
+        [&b"owned-bucket/"[..], &owner.0.to_be_bytes(), name.as_bytes()].concat()
     }
 
     /// Prefix of an account's [`owned_bucket`] rows.
@@ -266,12 +251,7 @@ pub mod ctl {
     /// An account's access keys by id; the value is empty.
     #[must_use]
     pub fn owned_access_key(owner: AccountId, id: &str) -> Vec<u8> {
-        [
-            &b"owned-access-key/"[..],
-            &owner.0.to_be_bytes(),
-            id.as_bytes(),
-        ]
-        .concat()
+        [&b"owned-access-key/"[..], &owner.0.to_be_bytes(), id.as_bytes()].concat()
     }
 
     /// The [`crate::record::AccountKeyRecord`] of an account.
@@ -283,12 +263,7 @@ pub mod ctl {
     /// The [`crate::record::BucketKeyRecord`] of one epoch of a bucket's key.
     #[must_use]
     pub fn bucket_key(bucket: BucketId, epoch: u32) -> Vec<u8> {
-        [
-            &b"bucket-key/"[..],
-            &bucket.0.to_be_bytes(),
-            &epoch.to_be_bytes(),
-        ]
-        .concat()
+        [&b"bucket-key/"[..], &bucket.0.to_be_bytes(), &epoch.to_be_bytes()].concat()
     }
 
     /// Prefix of all epochs of a bucket's key.

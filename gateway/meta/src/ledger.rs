@@ -42,16 +42,11 @@ impl Ledger {
     pub(crate) fn load(view: &impl View) -> Result<Self, ReadError> {
         let remembered = match view.get(Table::Tx, COUNT_KEY)? {
             None => 0,
-            Some(value) => {
-                u64::from_be_bytes(value.as_ref().try_into().map_err(|_| ReadError::Io {
-                    reason: format!("outcome count is {} bytes long", value.len()),
-                })?)
-            }
+            Some(value) => u64::from_be_bytes(value.as_ref().try_into().map_err(|_| {
+                ReadError::Io { reason: format!("outcome count is {} bytes long", value.len()) }
+            })?),
         };
-        Ok(Self {
-            remembered,
-            per_generation: OUTCOMES_PER_GENERATION,
-        })
+        Ok(Self { remembered, per_generation: OUTCOMES_PER_GENERATION })
     }
 
     /// The first outcome of `txid`, if it is remembered.
@@ -63,9 +58,8 @@ impl Ledger {
         let newest = self.generation();
         for generation in (newest.saturating_sub(1)..=newest).rev() {
             if let Some(value) = view.get(Table::Tx, &outcome_key(generation, txid))? {
-                let record = OutcomeRecord::decode(&value).map_err(|error| ReadError::Io {
-                    reason: error.to_string(),
-                })?;
+                let record = OutcomeRecord::decode(&value)
+                    .map_err(|error| ReadError::Io { reason: error.to_string() })?;
                 return Ok(Some(record.into()));
             }
         }
@@ -116,13 +110,8 @@ fn outcome_prefix(generation: u32) -> Vec<u8> {
 }
 
 fn outcome_key(generation: u32, txid: TxId) -> Vec<u8> {
-    [
-        &b"o"[..],
-        &generation.to_be_bytes(),
-        &txid.incarnation.to_be_bytes(),
-        &txid.seq.to_be_bytes(),
-    ]
-    .concat()
+    [&b"o"[..], &generation.to_be_bytes(), &txid.incarnation.to_be_bytes(), &txid.seq.to_be_bytes()]
+        .concat()
 }
 
 #[cfg(test)]
@@ -131,22 +120,14 @@ mod tests {
     use crate::memory::Rows;
 
     const fn txid(seq: u64) -> TxId {
-        TxId {
-            incarnation: 0x0102_0304_0506_0708,
-            seq,
-        }
+        TxId { incarnation: 0x0102_0304_0506_0708, seq }
     }
 
     /// Remembers the outcome of every id and keeps the rows.
     fn remember(rows: &mut Rows, per_generation: u64, seqs: std::ops::Range<u64>) -> Ledger {
-        let mut ledger = Ledger {
-            per_generation,
-            ..Ledger::load(rows).unwrap()
-        };
+        let mut ledger = Ledger { per_generation, ..Ledger::load(rows).unwrap() };
         for seq in seqs {
-            let outcome = CommitOutcome::GuardFailed {
-                guard_index: seq as usize,
-            };
+            let outcome = CommitOutcome::GuardFailed { guard_index: seq as usize };
             let Remembered { row, forget } = ledger.remember(txid(seq), outcome);
             forget.into_iter().for_each(|change| rows.change(change));
             rows.change(row);
@@ -156,9 +137,7 @@ mod tests {
     }
 
     fn recalled(ledger: &Ledger, rows: &Rows) -> Vec<u64> {
-        (0..100)
-            .filter(|seq| ledger.recall(rows, txid(*seq)).unwrap().is_some())
-            .collect()
+        (0..100).filter(|seq| ledger.recall(rows, txid(*seq)).unwrap().is_some()).collect()
     }
 
     #[test]
@@ -167,16 +146,9 @@ mod tests {
         for count in 1..=40 {
             let ledger = remember(&mut rows, 4, count - 1..count);
             let first = (count / 4).saturating_sub(1) * 4;
-            assert_eq!(
-                recalled(&ledger, &rows),
-                (first..count).collect::<Vec<_>>(),
-                "{count}"
-            );
+            assert_eq!(recalled(&ledger, &rows), (first..count).collect::<Vec<_>>(), "{count}");
             let kept = crate::overlay::range_of(rows.table(Table::Tx), &KeyRange::all()).count();
-            assert!(
-                kept <= 9,
-                "{kept} rows for two generations of four and a count"
-            );
+            assert!(kept <= 9, "{kept} rows for two generations of four and a count");
         }
     }
 
@@ -189,18 +161,7 @@ mod tests {
             ledger.recall(&rows, txid(3)).unwrap(),
             Some(CommitOutcome::GuardFailed { guard_index: 3 })
         );
-        assert_eq!(
-            ledger
-                .recall(
-                    &rows,
-                    TxId {
-                        incarnation: 1,
-                        seq: 3
-                    }
-                )
-                .unwrap(),
-            None
-        );
+        assert_eq!(ledger.recall(&rows, TxId { incarnation: 1, seq: 3 }).unwrap(), None);
     }
 
     #[test]
@@ -214,13 +175,7 @@ mod tests {
             .collect();
         let id = b"\x01\x02\x03\x04\x05\x06\x07\x08";
         let key = |generation: u8, seq: u8| {
-            [
-                &b"o"[..],
-                &[0, 0, 0, generation],
-                id,
-                &[0, 0, 0, 0, 0, 0, 0, seq],
-            ]
-            .concat()
+            [&b"o"[..], &[0, 0, 0, generation], id, &[0, 0, 0, 0, 0, 0, 0, seq]].concat()
         };
         let keys = [key(0, 0), key(0, 1), key(1, 2)];
         assert_eq!(
@@ -237,16 +192,9 @@ mod tests {
     #[test]
     fn damaged_rows_are_errors() {
         let mut rows = Rows::default();
-        let put = |key: Vec<u8>| Change::Put {
-            table: Table::Tx,
-            key,
-            value: Bytes::from("odd"),
-        };
+        let put = |key: Vec<u8>| Change::Put { table: Table::Tx, key, value: Bytes::from("odd") };
         rows.change(put(outcome_key(0, txid(1))));
-        Ledger::load(&rows)
-            .unwrap()
-            .recall(&rows, txid(1))
-            .unwrap_err();
+        Ledger::load(&rows).unwrap().recall(&rows, txid(1)).unwrap_err();
         rows.change(put(COUNT_KEY.to_vec()));
         Ledger::load(&rows).unwrap_err();
     }

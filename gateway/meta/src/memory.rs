@@ -49,10 +49,7 @@ impl MemoryMetaStore {
         for change in applied.changes {
             rows.change(change);
         }
-        remembered
-            .forget
-            .into_iter()
-            .for_each(|change| rows.change(change));
+        remembered.forget.into_iter().for_each(|change| rows.change(change));
         rows.change(remembered.row);
         rows.change(ledger.count_row());
         Ok(applied.outcome)
@@ -60,9 +57,7 @@ impl MemoryMetaStore {
 }
 
 fn unreadable(error: ReadError) -> CommitError {
-    CommitError::Unavailable {
-        reason: error.to_string(),
-    }
+    CommitError::Unavailable { reason: error.to_string() }
 }
 
 /// All tables. Cloning shares them.
@@ -101,9 +96,7 @@ impl View for Rows {
     }
 
     fn first_key(&self, table: Table, range: &KeyRange) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(range_of(self.table(table), range)
-            .next()
-            .map(|(key, _)| key.to_vec()))
+        Ok(range_of(self.table(table), range).next().map(|(key, _)| key.to_vec()))
     }
 }
 
@@ -113,11 +106,7 @@ impl MetaSnapshot for Rows {
     }
 
     fn cursor(&self, table: Table, range: KeyRange) -> Box<dyn Cursor + '_> {
-        Box::new(MemoryCursor {
-            rows: self.table(table),
-            rest: range.clone(),
-            range,
-        })
+        Box::new(MemoryCursor { rows: self.table(table), rest: range.clone(), range })
     }
 }
 
@@ -141,9 +130,7 @@ impl Cursor for MemoryCursor<'_> {
 
     fn seek(&mut self, key: &[u8]) {
         self.rest.start.clear();
-        self.rest
-            .start
-            .extend_from_slice(key.max(&self.range.start));
+        self.rest.start.extend_from_slice(key.max(&self.range.start));
     }
 }
 

@@ -28,19 +28,13 @@ impl KeyRange {
     /// All keys that start with `prefix`.
     #[must_use]
     pub fn prefix(prefix: &[u8]) -> Self {
-        Self {
-            start: prefix.to_vec(),
-            end: prefix_end(prefix),
-        }
+        Self { start: prefix.to_vec(), end: prefix_end(prefix) }
     }
 
     /// All keys.
     #[must_use]
     pub fn all() -> Self {
-        Self {
-            start: Vec::new(),
-            end: None,
-        }
+        Self { start: Vec::new(), end: None }
     }
 
     /// Whether `key` is in the range.
@@ -272,10 +266,7 @@ mod tests {
     use super::*;
 
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
-        vec(
-            prop_oneof![Just(0x00), Just(0xfe), Just(0xff), any::<u8>()],
-            0..5,
-        )
+        vec(prop_oneof![Just(0x00), Just(0xfe), Just(0xff), any::<u8>()], 0..5)
     }
 
     proptest! {

@@ -23,10 +23,7 @@ impl TxIds {
     #[must_use]
     pub fn new(now: UnixMillis, random: u32) -> Self {
         let random = u64::from(random) & ((1 << Self::RANDOM_BITS) - 1);
-        Self {
-            incarnation: now.0 << Self::RANDOM_BITS | random,
-            next_seq: AtomicU64::new(1),
-        }
+        Self { incarnation: now.0 << Self::RANDOM_BITS | random, next_seq: AtomicU64::new(1) }
     }
 
     /// The incarnation, unique per process start.
@@ -39,9 +36,6 @@ impl TxIds {
     #[must_use]
     pub fn next(&self) -> TxId {
         let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
-        TxId {
-            incarnation: self.incarnation,
-            seq,
-        }
+        TxId { incarnation: self.incarnation, seq }
     }
 }

@@ -79,22 +79,12 @@ const INCARNATION: u64 = 7;
 
 impl Session {
     fn new(store: Arc<dyn MetaStore>) -> Self {
-        Self {
-            store,
-            seq: AtomicU64::new(0),
-        }
+        Self { store, seq: AtomicU64::new(0) }
     }
 
     fn batch(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Batch {
         let seq = self.seq.fetch_add(1, Ordering::Relaxed);
-        Batch {
-            txid: TxId {
-                incarnation: INCARNATION,
-                seq,
-            },
-            guards,
-            ops,
-        }
+        Batch { txid: TxId { incarnation: INCARNATION, seq }, guards, ops }
     }
 
     async fn commit(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Result<CommitOutcome, CommitError> {
@@ -117,9 +107,7 @@ impl Session {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Option<Bytes> {
-        self.store
-            .get(table, key)
-            .expect("a sound store can be read")
+        self.store.get(table, key).expect("a sound store can be read")
     }
 
     fn counter(&self, key: &[u8]) -> Option<i128> {
@@ -128,77 +116,43 @@ impl Session {
     }
 
     async fn rows(&self, table: Table, range: KeyRange) -> Vec<Row> {
-        self.store
-            .scan(table, range, usize::MAX)
-            .await
-            .expect("a sound store can be read")
+        self.store.scan(table, range, usize::MAX).await.expect("a sound store can be read")
     }
 
     async fn keys(&self, table: Table) -> Vec<Bytes> {
-        self.rows(table, KeyRange::all())
-            .await
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect()
+        self.rows(table, KeyRange::all()).await.into_iter().map(|(key, _)| key).collect()
     }
 }
 
 fn put(table: Table, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Op {
     let value = Bytes::copy_from_slice(value.as_ref());
-    Op::Put {
-        table,
-        key: key.as_ref().to_vec(),
-        value,
-    }
+    Op::Put { table, key: key.as_ref().to_vec(), value }
 }
 
 fn delete(table: Table, key: impl AsRef<[u8]>) -> Op {
-    Op::Delete {
-        table,
-        key: key.as_ref().to_vec(),
-    }
+    Op::Delete { table, key: key.as_ref().to_vec() }
 }
 
 fn add(key: impl AsRef<[u8]>, delta: i128) -> Op {
-    Op::Add {
-        table: Table::Ctr,
-        key: key.as_ref().to_vec(),
-        delta,
-    }
+    Op::Add { table: Table::Ctr, key: key.as_ref().to_vec(), delta }
 }
 
 fn delete_range(table: Table, start: impl AsRef<[u8]>, end: Option<&[u8]>) -> Op {
-    Op::DeleteRange {
-        table,
-        range: range(start, end),
-    }
+    Op::DeleteRange { table, range: range(start, end) }
 }
 
 fn range(start: impl AsRef<[u8]>, end: Option<&[u8]>) -> KeyRange {
-    KeyRange {
-        start: start.as_ref().to_vec(),
-        end: end.map(<[u8]>::to_vec),
-    }
+    KeyRange { start: start.as_ref().to_vec(), end: end.map(<[u8]>::to_vec) }
 }
 
 fn absent(table: Table, key: impl AsRef<[u8]>) -> Guard {
-    Guard::Absent {
-        table,
-        key: key.as_ref().to_vec(),
-    }
+    Guard::Absent { table, key: key.as_ref().to_vec() }
 }
 
 fn present(table: Table, key: impl AsRef<[u8]>) -> Guard {
-    Guard::Present {
-        table,
-        key: key.as_ref().to_vec(),
-    }
+    Guard::Present { table, key: key.as_ref().to_vec() }
 }
 
 fn at_most(key: impl AsRef<[u8]>, limit: i128) -> Guard {
-    Guard::CounterAtMost {
-        table: Table::Ctr,
-        key: key.as_ref().to_vec(),
-        limit,
-    }
+    Guard::CounterAtMost { table: Table::Ctr, key: key.as_ref().to_vec(), limit }
 }

@@ -21,9 +21,7 @@ pub(super) async fn ops_apply_in_order(session: &Session) {
         .await;
     assert_eq!(session.keys(Table::Cur).await, ["a", "c", "d2"]);
     assert_eq!(session.get(Table::Cur, b"a").as_deref(), Some(&b"2"[..]));
-    session
-        .apply(vec![delete(Table::Cur, "missing"), delete(Table::Cur, "a")])
-        .await;
+    session.apply(vec![delete(Table::Cur, "missing"), delete(Table::Cur, "a")]).await;
     assert_eq!(session.keys(Table::Cur).await, ["c", "d2"]);
 }
 
@@ -48,23 +46,13 @@ pub(super) async fn adds_accumulate_and_zero_stays(session: &Session) {
         "counters are 16 bytes, two's complement"
     );
     session.apply(vec![add("n", 1), add("zero", 0)]).await;
-    assert_eq!(
-        session.counter(b"n"),
-        Some(0),
-        "a counter that becomes zero stays"
-    );
+    assert_eq!(session.counter(b"n"), Some(0), "a counter that becomes zero stays");
     assert_eq!(session.counter(b"zero"), Some(0));
 }
 
 pub(super) async fn adds_see_earlier_ops_of_the_batch(session: &Session) {
     let hundred = 100_i128.to_be_bytes();
-    session
-        .apply(
-            ["put", "delete", "range", "again"]
-                .map(|key| add(key, 7))
-                .to_vec(),
-        )
-        .await;
+    session.apply(["put", "delete", "range", "again"].map(|key| add(key, 7)).to_vec()).await;
     session
         .apply(vec![
             put(Table::Ctr, "put", hundred),
@@ -88,78 +76,44 @@ pub(super) async fn adds_see_earlier_ops_of_the_batch(session: &Session) {
 }
 
 pub(super) async fn counters_reach_both_ends_of_i128(session: &Session) {
-    session
-        .apply(vec![add("high", i128::MAX), add("low", i128::MIN)])
-        .await;
+    session.apply(vec![add("high", i128::MAX), add("low", i128::MIN)]).await;
     assert_eq!(session.counter(b"high"), Some(i128::MAX));
     assert_eq!(session.counter(b"low"), Some(i128::MIN));
     for op in [add("high", 1), add("low", -1)] {
         let outcome = session.commit(Vec::new(), vec![op]).await;
-        assert!(
-            matches!(outcome, Err(CommitError::Malformed { .. })),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(CommitError::Malformed { .. })), "{outcome:?}");
     }
-    session
-        .apply(vec![add("high", i128::MIN), add("low", i128::MAX)])
-        .await;
+    session.apply(vec![add("high", i128::MIN), add("low", i128::MAX)]).await;
     assert_eq!(session.counter(b"high"), Some(-1));
     assert_eq!(session.counter(b"low"), Some(-1));
 }
 
 pub(super) async fn a_malformed_batch_changes_nothing(session: &Session) {
-    session
-        .apply(vec![
-            put(Table::Ctr, "short", [0; 15]),
-            put(Table::Ctr, "long", [0; 17]),
-        ])
-        .await;
+    session.apply(vec![put(Table::Ctr, "short", [0; 15]), put(Table::Ctr, "long", [0; 17])]).await;
     for key in ["short", "long"] {
         let ops = vec![put(Table::Cur, "a", ""), add("n", 1), add(key, 1)];
         let outcome = session.commit(Vec::new(), ops).await;
-        assert!(
-            matches!(outcome, Err(CommitError::Malformed { .. })),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(CommitError::Malformed { .. })), "{outcome:?}");
         assert_eq!(session.get(Table::Cur, b"a"), None);
         assert_eq!(session.counter(b"n"), None);
     }
     let ops = vec![
         put(Table::Cur, "x", "text"),
-        Op::Add {
-            table: Table::Cur,
-            key: b"x".into(),
-            delta: 1,
-        },
+        Op::Add { table: Table::Cur, key: b"x".into(), delta: 1 },
     ];
     let outcome = session.commit(Vec::new(), ops).await;
-    assert!(
-        matches!(outcome, Err(CommitError::Malformed { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(CommitError::Malformed { .. })), "{outcome:?}");
     assert_eq!(session.get(Table::Cur, b"x"), None);
 }
 
 pub(super) async fn delete_range_takes_exactly_the_range(session: &Session) {
     let keys = ["a", "b", "b\0", "c", "d"];
-    session
-        .apply(keys.map(|key| put(Table::Mf, key, key)).to_vec())
-        .await;
+    session.apply(keys.map(|key| put(Table::Mf, key, key)).to_vec()).await;
     session.apply(vec![put(Table::Inl, "b", "")]).await;
-    session
-        .apply(vec![delete_range(Table::Mf, "d", Some(b"a"))])
-        .await;
-    session
-        .apply(vec![delete_range(Table::Mf, "b", Some(b"b"))])
-        .await;
-    assert_eq!(
-        session.keys(Table::Mf).await,
-        keys,
-        "void ranges hold nothing"
-    );
-    session
-        .apply(vec![delete_range(Table::Mf, "b", Some(b"c"))])
-        .await;
+    session.apply(vec![delete_range(Table::Mf, "d", Some(b"a"))]).await;
+    session.apply(vec![delete_range(Table::Mf, "b", Some(b"b"))]).await;
+    assert_eq!(session.keys(Table::Mf).await, keys, "void ranges hold nothing");
+    session.apply(vec![delete_range(Table::Mf, "b", Some(b"c"))]).await;
     assert_eq!(session.keys(Table::Mf).await, ["a", "c", "d"]);
     assert_eq!(session.keys(Table::Inl).await, ["b"]);
 }
@@ -175,95 +129,54 @@ pub(super) async fn delete_range_without_end_takes_the_rest(session: &Session) {
         ])
         .await;
     session
-        .apply(vec![
-            put(Table::Part, [0xff; 41], ""),
-            delete_range(Table::Part, "b", None),
-        ])
+        .apply(vec![put(Table::Part, [0xff; 41], ""), delete_range(Table::Part, "b", None)])
         .await;
     assert_eq!(session.keys(Table::Part).await, ["a"]);
-    session
-        .apply(vec![delete_range(Table::Part, "b", None)])
-        .await;
-    session
-        .apply(vec![delete_range(Table::Part, "", None)])
-        .await;
+    session.apply(vec![delete_range(Table::Part, "b", None)]).await;
+    session.apply(vec![delete_range(Table::Part, "", None)]).await;
     assert!(session.keys(Table::Part).await.is_empty());
 }
 
 /// Enough rows that an engine with a faster way for large ranges takes it.
 pub(super) async fn delete_range_of_many_rows_leaves_the_neighbours(session: &Session) {
-    for end in [Some(&b"n"[..]), None] {
+    for (end, behind) in [(Some(&b"n"[..]), "mzzz"), (None, "z")] {
         let rows = (0..3000).map(|n| put(Table::Gcq, format!("m{n:05}"), "value"));
         session
-            .apply(
-                rows.chain([put(Table::Gcq, "l", ""), put(Table::Gcq, "n", "")])
-                    .collect(),
-            )
+            .apply(rows.chain([put(Table::Gcq, "l", ""), put(Table::Gcq, "n", "")]).collect())
             .await;
         session
             .apply(vec![
                 put(Table::Gcq, "m", ""),
                 put(Table::Gcq, "mzz", ""),
+                put(Table::Gcq, behind, ""),
                 delete_range(Table::Gcq, "m", end),
                 put(Table::Gcq, "m1", ""),
             ])
             .await;
-        let left: &[&str] = if end.is_some() {
-            &["l", "m1", "n"]
-        } else {
-            &["l", "m1"]
-        };
+        let left: &[&str] = if end.is_some() { &["l", "m1", "n"] } else { &["l", "m1"] };
         assert_eq!(session.keys(Table::Gcq).await, left);
     }
 }
 
 pub(super) async fn prefixes_of_0xff_are_ranges(session: &Session) {
-    let keys: [&[u8]; 6] = [
-        b"\xfe",
-        b"\xfe\xff",
-        b"\xff",
-        b"\xff\x00",
-        b"\xff\xff",
-        b"\xff\xff\x01",
-    ];
-    session
-        .apply(keys.map(|key| put(Table::Cur, key, "")).to_vec())
-        .await;
-    for prefix in [
-        &b""[..],
-        b"\xfe",
-        b"\xfe\xff",
-        b"\xff",
-        b"\xff\xff",
-        b"\xff\xff\xff",
-    ] {
+    let keys: [&[u8]; 6] =
+        [b"\xfe", b"\xfe\xff", b"\xff", b"\xff\x00", b"\xff\xff", b"\xff\xff\x01"];
+    session.apply(keys.map(|key| put(Table::Cur, key, "")).to_vec()).await;
+    for prefix in [&b""[..], b"\xfe", b"\xfe\xff", b"\xff", b"\xff\xff", b"\xff\xff\xff"] {
         let found: Vec<_> = session.rows(Table::Cur, KeyRange::prefix(prefix)).await;
         let found: Vec<_> = found.iter().map(|(key, _)| key.as_ref()).collect();
-        let expected: Vec<_> = keys
-            .into_iter()
-            .filter(|key| key.starts_with(prefix))
-            .collect();
+        let expected: Vec<_> = keys.into_iter().filter(|key| key.starts_with(prefix)).collect();
         assert_eq!(found, expected, "{prefix:x?}");
     }
     session
-        .apply(vec![Op::DeleteRange {
-            table: Table::Cur,
-            range: KeyRange::prefix(b"\xff\xff"),
-        }])
+        .apply(vec![Op::DeleteRange { table: Table::Cur, range: KeyRange::prefix(b"\xff\xff") }])
         .await;
     assert_eq!(session.keys(Table::Cur).await, keys[..4]);
 }
 
 pub(super) async fn tables_do_not_share_rows(session: &Session) {
     let tables = Table::ALL.into_iter().filter(|table| *table != Table::Tx);
-    session
-        .apply(
-            tables
-                .clone()
-                .map(|table| put(table, "key", table.name()))
-                .collect(),
-        )
-        .await;
+    session.apply(tables.clone().map(|table| put(table, "key", table.name())).collect()).await;
     for table in tables {
         let row = (Bytes::from("key"), Bytes::from(table.name()));
         assert_eq!(session.rows(table, range("", None)).await, [row]);
@@ -271,19 +184,10 @@ pub(super) async fn tables_do_not_share_rows(session: &Session) {
 }
 
 pub(super) async fn the_tx_table_is_out_of_reach(session: &Session) {
-    let ops = [
-        put(Table::Tx, "n", ""),
-        delete(Table::Tx, "n"),
-        delete_range(Table::Tx, "", None),
-    ];
+    let ops = [put(Table::Tx, "n", ""), delete(Table::Tx, "n"), delete_range(Table::Tx, "", None)];
     for op in ops {
-        let outcome = session
-            .commit(Vec::new(), vec![put(Table::Cur, "a", ""), op])
-            .await;
-        assert!(
-            matches!(outcome, Err(CommitError::Malformed { .. })),
-            "{outcome:?}"
-        );
+        let outcome = session.commit(Vec::new(), vec![put(Table::Cur, "a", ""), op]).await;
+        assert!(matches!(outcome, Err(CommitError::Malformed { .. })), "{outcome:?}");
     }
     assert_eq!(session.get(Table::Cur, b"a"), None);
 }

@@ -10,9 +10,7 @@ fn row(key: &'static str) -> Row {
 }
 
 async fn fill(session: &Session, keys: &[&str]) {
-    session
-        .apply(keys.iter().map(|key| put(Table::Cur, key, key)).collect())
-        .await;
+    session.apply(keys.iter().map(|key| put(Table::Cur, key, key)).collect()).await;
 }
 
 fn next(cursor: &mut dyn Cursor) -> Option<Row> {
@@ -23,11 +21,7 @@ pub(super) async fn scan_keeps_order_bounds_and_limit(session: &Session) {
     fill(session, &["d", "b", "a", "c", "b\0"]).await;
     let all = ["a", "b", "b\0", "c", "d"].map(row);
     let scan = async |range: KeyRange, limit: usize| {
-        session
-            .store
-            .scan(Table::Cur, range, limit)
-            .await
-            .expect("a sound store can be read")
+        session.store.scan(Table::Cur, range, limit).await.expect("a sound store can be read")
     };
     assert_eq!(scan(KeyRange::all(), 99).await, all);
     assert_eq!(scan(KeyRange::all(), 2).await, all[..2]);
@@ -48,24 +42,12 @@ pub(super) async fn cursor_walks_and_seeks_within_its_range(session: &Session) {
     assert_eq!(next(&mut *cursor), None, "the end is exclusive");
     assert_eq!(next(&mut *cursor), None, "the end is final");
     cursor.seek(b"c");
-    assert_eq!(
-        next(&mut *cursor),
-        Some(row("c")),
-        "a cursor can go back from the end"
-    );
+    assert_eq!(next(&mut *cursor), Some(row("c")), "a cursor can go back from the end");
     cursor.seek(b"a");
-    assert_eq!(
-        next(&mut *cursor),
-        Some(row("b")),
-        "a seek stops at the start of the range"
-    );
+    assert_eq!(next(&mut *cursor), Some(row("b")), "a seek stops at the start of the range");
     cursor.seek(b"b");
     cursor.seek(b"d");
-    assert_eq!(
-        next(&mut *cursor),
-        Some(row("d")),
-        "the last of several seeks counts"
-    );
+    assert_eq!(next(&mut *cursor), Some(row("d")), "the last of several seeks counts");
     cursor.seek(b"f");
     assert_eq!(next(&mut *cursor), None, "a seek never leaves the range");
     cursor.seek(b"");
@@ -91,13 +73,9 @@ pub(super) async fn a_snapshot_stands_still(session: &Session) {
             put(Table::Ver, "c", ""),
         ])
         .await;
-    session
-        .apply(vec![delete_range(Table::Cur, "b", Some(b"c"))])
-        .await;
+    session.apply(vec![delete_range(Table::Cur, "b", Some(b"c"))]).await;
     let after = session.store.snapshot();
-    session
-        .apply(vec![delete_range(Table::Cur, "", None)])
-        .await;
+    session.apply(vec![delete_range(Table::Cur, "", None)]).await;
 
     assert_eq!(next(&mut *cursor), Some(row("b")));
     assert_eq!(next(&mut *cursor), None);
@@ -116,32 +94,20 @@ pub(super) async fn a_snapshot_stands_still(session: &Session) {
 pub(super) async fn a_snapshot_can_move_to_another_thread(session: &Session) {
     fill(session, &["a", "b"]).await;
     let snapshot = session.store.snapshot();
-    session
-        .apply(vec![delete_range(Table::Cur, "", None)])
-        .await;
+    session.apply(vec![delete_range(Table::Cur, "", None)]).await;
     let walk = std::thread::spawn(move || {
         let mut cursor = snapshot.cursor(Table::Cur, KeyRange::all());
         std::iter::from_fn(|| next(&mut *cursor)).collect::<Vec<_>>()
     });
-    assert_eq!(
-        walk.join().expect("the walk does not panic"),
-        ["a", "b"].map(row)
-    );
+    assert_eq!(walk.join().expect("the walk does not panic"), ["a", "b"].map(row));
 }
 
 pub(super) async fn a_read_sees_every_answered_commit(session: &Session) {
     for n in 0..100_u32 {
-        session
-            .apply(vec![put(Table::Cur, "row", n.to_string())])
-            .await;
-        assert_eq!(
-            session.get(Table::Cur, b"row"),
-            Some(Bytes::from(n.to_string()))
-        );
+        session.apply(vec![put(Table::Cur, "row", n.to_string())]).await;
+        assert_eq!(session.get(Table::Cur, b"row"), Some(Bytes::from(n.to_string())));
         let snapshot = session.store.snapshot();
-        let seen = snapshot
-            .get(Table::Cur, b"row")
-            .expect("a sound store can be read");
+        let seen = snapshot.get(Table::Cur, b"row").expect("a sound store can be read");
         assert_eq!(seen, Some(Bytes::from(n.to_string())));
     }
 }

@@ -11,17 +11,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Object keys full of the bytes that the escape is about.
 fn object_key() -> impl Strategy<Value = Vec<u8>> {
-    vec(
-        prop_oneof![
-            Just(0x00),
-            Just(0x01),
-            Just(0x02),
-            Just(0xfe),
-            Just(0xff),
-            any::<u8>()
-        ],
-        0..6,
-    )
+    vec(prop_oneof![Just(0x00), Just(0x01), Just(0x02), Just(0xfe), Just(0xff), any::<u8>()], 0..6)
 }
 
 proptest! {
@@ -126,14 +116,7 @@ proptest! {
 
 #[test]
 fn damaged_keys_are_rejected() {
-    let damaged: [&[u8]; 6] = [
-        b"",
-        b"abc",
-        b"a\x00",
-        b"a\x00\x02",
-        b"\x00\xff",
-        b"a\x00\x00\x01",
-    ];
+    let damaged: [&[u8]; 6] = [b"", b"abc", b"a\x00", b"a\x00\x02", b"\x00\xff", b"a\x00\x00\x01"];
     for bytes in damaged {
         assert_eq!(take_escaped(bytes), None, "{bytes:?}");
     }
@@ -168,14 +151,8 @@ fn object_rows_have_golden_bytes() {
     golden(&cur(BUCKET, b""), &[BUCKET_HEX, "0001"]);
     golden(&bucket_prefix(BUCKET), &[BUCKET_HEX]);
     golden(&object_prefix(BUCKET, b"a\0"), &[BUCKET_HEX, "6100ff"]);
-    golden(
-        &ver(BUCKET, b"a\0\xff", 1),
-        &[BUCKET_HEX, escaped, &"ff".repeat(15), "fe"],
-    );
-    golden(
-        &mpu(BUCKET, b"a\0\xff", UPLOAD),
-        &[BUCKET_HEX, escaped, UPLOAD_HEX],
-    );
+    golden(&ver(BUCKET, b"a\0\xff", 1), &[BUCKET_HEX, escaped, &"ff".repeat(15), "fe"]);
+    golden(&mpu(BUCKET, b"a\0\xff", UPLOAD), &[BUCKET_HEX, escaped, UPLOAD_HEX]);
     golden(&part(UPLOAD, 10_000), &[UPLOAD_HEX, "2710"]);
     golden(&part_prefix(UPLOAD), &[UPLOAD_HEX]);
 }
@@ -192,18 +169,9 @@ fn numbered_rows_have_golden_bytes() {
 
 #[test]
 fn counters_have_golden_bytes() {
-    golden(
-        &bucket_counter(BUCKET, Dimension::Bytes),
-        &["62", BUCKET_HEX, "01"],
-    );
-    golden(
-        &bucket_counter(BUCKET, Dimension::Objects),
-        &["62", BUCKET_HEX, "02"],
-    );
-    golden(
-        &account_counter(ACCOUNT, Dimension::ByteMillis),
-        &["61", ACCOUNT_HEX, "03"],
-    );
+    golden(&bucket_counter(BUCKET, Dimension::Bytes), &["62", BUCKET_HEX, "01"]);
+    golden(&bucket_counter(BUCKET, Dimension::Objects), &["62", BUCKET_HEX, "02"]);
+    golden(&account_counter(ACCOUNT, Dimension::ByteMillis), &["61", ACCOUNT_HEX, "03"]);
     golden(&id_source("ab"), &["6e6162"]);
     golden(
         &meter(0x4142_4344, ACCOUNT, BUCKET, Dimension::BytesDelta),
@@ -218,33 +186,15 @@ fn ctl_rows_have_golden_bytes() {
     let (bucket, account) = (&BUCKET.0.to_be_bytes()[..], &ACCOUNT.0.to_be_bytes()[..]);
     assert_eq!(ctl::bucket("photos"), b"bucket/photos");
     assert_eq!(ctl::bucket_id(BUCKET), named(b"bucket-id/", bucket, b""));
-    assert_eq!(
-        ctl::owned_bucket(ACCOUNT, "x"),
-        named(b"owned-bucket/", account, b"x")
-    );
-    assert_eq!(
-        ctl::owned_bucket_prefix(ACCOUNT),
-        named(b"owned-bucket/", account, b"")
-    );
+    assert_eq!(ctl::owned_bucket(ACCOUNT, "x"), named(b"owned-bucket/", account, b"x"));
+    assert_eq!(ctl::owned_bucket_prefix(ACCOUNT), named(b"owned-bucket/", account, b""));
     assert_eq!(ctl::account(ACCOUNT), named(b"account/", account, b""));
     assert_eq!(ctl::account_name("ada"), b"account-name/ada");
     assert_eq!(ctl::access_key("AK"), b"access-key/AK");
-    assert_eq!(
-        ctl::owned_access_key(ACCOUNT, "AK"),
-        named(b"owned-access-key/", account, b"AK")
-    );
-    assert_eq!(
-        ctl::account_key(ACCOUNT),
-        named(b"account-key/", account, b"")
-    );
-    assert_eq!(
-        ctl::bucket_key(BUCKET, 2),
-        named(b"bucket-key/", bucket, &[0, 0, 0, 2])
-    );
-    assert_eq!(
-        ctl::bucket_key_prefix(BUCKET),
-        named(b"bucket-key/", bucket, b"")
-    );
+    assert_eq!(ctl::owned_access_key(ACCOUNT, "AK"), named(b"owned-access-key/", account, b"AK"));
+    assert_eq!(ctl::account_key(ACCOUNT), named(b"account-key/", account, b""));
+    assert_eq!(ctl::bucket_key(BUCKET, 2), named(b"bucket-key/", bucket, &[0, 0, 0, 2]));
+    assert_eq!(ctl::bucket_key_prefix(BUCKET), named(b"bucket-key/", bucket, b""));
     assert_eq!(ctl::layout(), b"layout");
     assert_eq!(ctl::device(DeviceId(7)), b"device/\0\0\0\x07");
     assert_eq!(ctl::placement_group(GROUP), b"placement-group/1234");
@@ -254,10 +204,7 @@ fn ctl_rows_have_golden_bytes() {
 #[test]
 fn tables_keep_their_names_and_places() {
     let names = crate::Table::ALL.map(crate::Table::name).join(" ");
-    assert_eq!(
-        names,
-        "cur ver mf inl mpu part pgidx intent gcq ctr meter ctl repair tx"
-    );
+    assert_eq!(names, "cur ver mf inl mpu part pgidx intent gcq ctr meter ctl repair tx");
     for (place, table) in crate::Table::ALL.into_iter().enumerate() {
         assert_eq!(table as usize, place);
     }

@@ -31,9 +31,9 @@ impl From<CommitOutcome> for OutcomeRecord {
     fn from(outcome: CommitOutcome) -> Self {
         match outcome {
             CommitOutcome::Applied => Self::Applied,
-            CommitOutcome::GuardFailed { guard_index } => Self::GuardFailed {
-                guard_index: guard_index as u64,
-            },
+            CommitOutcome::GuardFailed { guard_index } => {
+                Self::GuardFailed { guard_index: guard_index as u64 }
+            }
         }
     }
 }

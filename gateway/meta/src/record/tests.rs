@@ -24,22 +24,13 @@ fn check<R: Record + PartialEq + Debug>(sample: &R, golden: &[&str]) {
     assert_eq!(R::decode(&bytes).as_ref(), Ok(sample));
     for len in 0..bytes.len() {
         let cut = R::decode(&bytes[..len]);
-        assert!(
-            matches!(cut, Err(DecodeRecordError::Damaged { .. })),
-            "{len} bytes: {cut:?}"
-        );
+        assert!(matches!(cut, Err(DecodeRecordError::Damaged { .. })), "{len} bytes: {cut:?}");
     }
     let longer = R::decode(&[&bytes[..], &[0]].concat());
-    assert!(
-        matches!(longer, Err(DecodeRecordError::Damaged { .. })),
-        "{longer:?}"
-    );
+    assert!(matches!(longer, Err(DecodeRecordError::Damaged { .. })), "{longer:?}");
     for version in (0..=u8::MAX).filter(|version| *version != R::VERSION) {
         let other = [&[version], &bytes[1..]].concat();
-        let unknown = DecodeRecordError::UnknownVersion {
-            record: R::NAME,
-            version,
-        };
+        let unknown = DecodeRecordError::UnknownVersion { record: R::NAME, version };
         assert_eq!(R::decode(&other), Err(unknown));
     }
 }
@@ -107,34 +98,25 @@ fn checksum_type() -> impl Strategy<Value = ChecksumType> {
 
 fn headers() -> impl Strategy<Value = SystemHeaders> {
     let header = || of(text());
-    (
-        header(),
-        header(),
-        header(),
-        header(),
-        header(),
-        header(),
-        header(),
+    (header(), header(), header(), header(), header(), header(), header()).prop_map(
+        |(
+            content_type,
+            content_encoding,
+            content_disposition,
+            content_language,
+            cache_control,
+            expires,
+            website_redirect_location,
+        )| SystemHeaders {
+            content_type,
+            content_encoding,
+            content_disposition,
+            content_language,
+            cache_control,
+            expires,
+            website_redirect_location,
+        },
     )
-        .prop_map(
-            |(
-                content_type,
-                content_encoding,
-                content_disposition,
-                content_language,
-                cache_control,
-                expires,
-                website_redirect_location,
-            )| SystemHeaders {
-                content_type,
-                content_encoding,
-                content_disposition,
-                content_language,
-                cache_control,
-                expires,
-                website_redirect_location,
-            },
-        )
 }
 
 fn checksum() -> impl Strategy<Value = StoredChecksum> {
@@ -151,15 +133,7 @@ fn checksum() -> impl Strategy<Value = StoredChecksum> {
 fn metadata() -> impl Strategy<Value = ObjectMetadata> {
     let etag = (any::<[u8; 16]>(), of(any::<u16>()))
         .prop_map(|(md5, part_count)| ETag { md5, part_count });
-    let fields = (
-        any::<u64>(),
-        etag,
-        of(checksum()),
-        headers(),
-        pairs(),
-        pairs(),
-        text(),
-    );
+    let fields = (any::<u64>(), etag, of(checksum()), headers(), pairs(), pairs(), text());
     let upload = of(any::<[u8; 16]>().prop_map(UploadId));
     (fields, any::<u64>(), upload, body()).prop_map(|(fields, owner, upload, body)| {
         let (len_bytes, etag, checksum, headers, user_metadata, tags, storage_class) = fields;
@@ -180,22 +154,13 @@ fn metadata() -> impl Strategy<Value = ObjectMetadata> {
 }
 
 fn object() -> impl Strategy<Value = ObjectRecord> {
-    let version = prop_oneof![
-        Just(VersionId::Null),
-        any::<[u8; 16]>().prop_map(VersionId::Id)
-    ];
+    let version = prop_oneof![Just(VersionId::Null), any::<[u8; 16]>().prop_map(VersionId::Id)];
     let kind = prop_oneof![
         1 => Just(ObjectKind::DeleteMarker),
         4 => metadata().prop_map(|metadata| ObjectKind::Object(Box::new(metadata))),
     ];
-    (version, any::<u128>(), millis(), kind).prop_map(|(version, seq, modified, kind)| {
-        ObjectRecord {
-            version,
-            seq,
-            modified,
-            kind,
-        }
-    })
+    (version, any::<u128>(), millis(), kind)
+        .prop_map(|(version, seq, modified, kind)| ObjectRecord { version, seq, modified, kind })
 }
 
 fn stripe() -> impl Strategy<Value = StripeRecord> {
@@ -231,22 +196,15 @@ fn page() -> impl Strategy<Value = ManifestPage> {
 }
 
 fn part_table() -> impl Strategy<Value = PartTablePage> {
-    let entry = (
-        any::<u16>(),
-        any::<u64>(),
-        any::<u64>(),
-        body(),
-        some_bytes(),
-    )
-        .prop_map(
-            |(number, offset_bytes, len_bytes, body, checksum)| PartTableEntry {
-                number,
-                offset_bytes,
-                len_bytes,
-                body,
-                checksum,
-            },
-        );
+    let entry = (any::<u16>(), any::<u64>(), any::<u64>(), body(), some_bytes()).prop_map(
+        |(number, offset_bytes, len_bytes, body, checksum)| PartTableEntry {
+            number,
+            offset_bytes,
+            len_bytes,
+            body,
+            checksum,
+        },
+    );
     (any::<u32>(), vec(entry, 0..3))
         .prop_map(|(part_count, parts)| PartTablePage { part_count, parts })
 }
@@ -266,64 +224,40 @@ fn part() -> impl Strategy<Value = PartRecord> {
 
 fn upload() -> impl Strategy<Value = UploadRecord> {
     let checksum = of((algorithm(), checksum_type()));
-    (
-        millis(),
-        any::<u64>(),
-        headers(),
-        pairs(),
-        pairs(),
-        text(),
-        checksum,
+    (millis(), any::<u64>(), headers(), pairs(), pairs(), text(), checksum).prop_map(
+        |(initiated, initiator, headers, user_metadata, tags, storage_class, checksum)| {
+            let initiator = AccountId(initiator);
+            UploadRecord {
+                initiated,
+                initiator,
+                headers,
+                user_metadata,
+                tags,
+                storage_class,
+                checksum,
+            }
+        },
     )
-        .prop_map(
-            |(initiated, initiator, headers, user_metadata, tags, storage_class, checksum)| {
-                let initiator = AccountId(initiator);
-                UploadRecord {
-                    initiated,
-                    initiator,
-                    headers,
-                    user_metadata,
-                    tags,
-                    storage_class,
-                    checksum,
-                }
-            },
-        )
 }
 
 fn bucket() -> impl Strategy<Value = BucketRecord> {
-    (
-        any::<u64>(),
-        text(),
-        any::<u64>(),
-        millis(),
-        text(),
-        any::<u32>(),
+    (any::<u64>(), text(), any::<u64>(), millis(), text(), any::<u32>()).prop_map(
+        |(id, name, owner, created, region, key_epoch)| BucketRecord {
+            id: BucketId(id),
+            name,
+            owner: AccountId(owner),
+            created,
+            region,
+            key_epoch,
+        },
     )
-        .prop_map(
-            |(id, name, owner, created, region, key_epoch)| BucketRecord {
-                id: BucketId(id),
-                name,
-                owner: AccountId(owner),
-                created,
-                region,
-                key_epoch,
-            },
-        )
 }
 
 fn device() -> impl Strategy<Value = DeviceRecord> {
-    let rebuild =
-        (any::<u64>(), any::<u64>()).prop_map(|(next_manifest, rebuilt_shards)| RebuildState {
-            next_manifest,
-            rebuilt_shards,
-        });
+    let rebuild = (any::<u64>(), any::<u64>())
+        .prop_map(|(next_manifest, rebuilt_shards)| RebuildState { next_manifest, rebuilt_shards });
     (any::<[u8; 16]>(), any::<u64>(), of(rebuild)).prop_map(|(uuid, open_count, rebuild)| {
-        DeviceRecord {
-            uuid: DeviceUuid(uuid),
-            open_count,
-            rebuild,
-        }
+        DeviceRecord { uuid: DeviceUuid(uuid), open_count, rebuild }
     })
 }
 
@@ -396,10 +330,7 @@ proptest! {
 fn a_count_beyond_the_bytes_is_damage() {
     // A version byte, no bucket, and 2^63 claimed bytes.
     let claims = [&[1][..], &[0xff; 9], &[0x01]].concat();
-    assert!(matches!(
-        AccountKeyRecord::decode(&claims),
-        Err(DecodeRecordError::Damaged { .. })
-    ));
+    assert!(matches!(AccountKeyRecord::decode(&claims), Err(DecodeRecordError::Damaged { .. })));
 }
 
 const MILLIS: UnixMillis = UnixMillis(1_700_000_000_000);
@@ -425,10 +356,7 @@ const HEADERS_HEX: &str = "0103612f6200010001026465000001012f";
 fn object_has_golden_bytes() {
     let metadata = ObjectMetadata {
         len_bytes: 300,
-        etag: ETag {
-            md5: UUID,
-            part_count: Some(2),
-        },
+        etag: ETag { md5: UUID, part_count: Some(2) },
         checksum: Some(StoredChecksum {
             algorithm: ChecksumAlgorithm::Crc64Nvme,
             kind: ChecksumType::Composite,
@@ -500,23 +428,16 @@ fn every_alternative_keeps_its_number() {
         modified: UnixMillis(2),
         body,
     };
-    for (number, algorithm) in ["00", "01", "02", "03", "04"]
-        .iter()
-        .zip([Crc32, Crc32c, Crc64Nvme, Sha1, Sha256])
+    for (number, algorithm) in
+        ["00", "01", "02", "03", "04"].iter().zip([Crc32, Crc32c, Crc64Nvme, Sha1, Sha256])
     {
         let sample = part(Some((algorithm, vec![9])), Body::Empty);
-        check(
-            &sample,
-            &["01", "01", UUID_HEX, "01", number, "0109", "02", "00"],
-        );
+        check(&sample, &["01", "01", UUID_HEX, "01", number, "0109", "02", "00"]);
     }
     let id = ManifestId(3);
     let bodies = [Body::Inline(id), Body::Stripes(id), Body::Parts(id)];
     for (number, body) in ["01", "02", "03"].iter().zip(bodies) {
-        check(
-            &part(None, body),
-            &["01", "01", UUID_HEX, "00", "02", number, "03"],
-        );
+        check(&part(None, body), &["01", "01", UUID_HEX, "00", "02", number, "03"]);
     }
 }
 
@@ -588,10 +509,7 @@ fn part_table_has_golden_bytes() {
             checksum: vec![8],
         }],
     };
-    check(
-        &sample,
-        &["01", "904e", "01", "904e", "05", "06", "0107", "0108"],
-    );
+    check(&sample, &["01", "904e", "01", "904e", "05", "06", "0107", "0108"]);
 }
 
 #[test]
@@ -607,16 +525,7 @@ fn upload_has_golden_bytes() {
     };
     check(
         &sample,
-        &[
-            "01",
-            MILLIS_HEX,
-            "05",
-            HEADERS_HEX,
-            "01016b0176",
-            "0101740175",
-            "00",
-            "010400",
-        ],
+        &["01", MILLIS_HEX, "05", HEADERS_HEX, "01016b0176", "0101740175", "00", "010400"],
     );
 }
 
@@ -630,64 +539,21 @@ fn small_records_have_golden_bytes() {
         region: "eu".into(),
         key_epoch: 2,
     };
-    check(
-        &bucket,
-        &[
-            "01",
-            "e807",
-            "0670686f746f73",
-            "01",
-            MILLIS_HEX,
-            "026575",
-            "02",
-        ],
-    );
-    let rebuild = Some(RebuildState {
-        next_manifest: 8,
-        rebuilt_shards: 9,
-    });
-    let device = DeviceRecord {
-        uuid: DeviceUuid(UUID),
-        open_count: 3,
-        rebuild,
-    };
+    check(&bucket, &["01", "e807", "0670686f746f73", "01", MILLIS_HEX, "026575", "02"]);
+    let rebuild = Some(RebuildState { next_manifest: 8, rebuilt_shards: 9 });
+    let device = DeviceRecord { uuid: DeviceUuid(UUID), open_count: 3, rebuild };
     check(&device, &["01", UUID_HEX, "03", "01", "08", "09"]);
-    let device = DeviceRecord {
-        rebuild: None,
-        ..device
-    };
+    let device = DeviceRecord { rebuild: None, ..device };
     check(&device, &["01", UUID_HEX, "03", "00"]);
-    check(
-        &GcRecord {
-            unlinked: MILLIS,
-            part_table: true,
-        },
-        &["01", MILLIS_HEX, "01"],
-    );
+    check(&GcRecord { unlinked: MILLIS, part_table: true }, &["01", MILLIS_HEX, "01"]);
     check(&AccountKeyRecord { sealed: vec![1, 2] }, &["01", "020102"]);
     check(&BucketKeyRecord { wrapped: vec![3] }, &["01", "0103"]);
-    let lease = LeaseRecord {
-        incarnation: u64::MAX,
-        first: 128,
-        end: 256,
-    };
+    let lease = LeaseRecord { incarnation: u64::MAX, first: 128, end: 256 };
     check(&lease, &["01", "ffffffffffffffffff01", "8001", "8002"]);
     let devices = vec![DeviceId(4), DeviceId(300)];
-    let group = PlacementGroupRecord {
-        epoch: Epoch(9),
-        devices,
-    };
+    let group = PlacementGroupRecord { epoch: Epoch(9), devices };
     check(&group, &["01", "09", "02", "04", "ac02"]);
-    check(
-        &RepairRecord {
-            attempts: 2,
-            suspects: 0b101,
-        },
-        &["01", "02", "05"],
-    );
+    check(&RepairRecord { attempts: 2, suspects: 0b101 }, &["01", "02", "05"]);
     check(&OutcomeRecord::Applied, &["01", "00"]);
-    check(
-        &OutcomeRecord::GuardFailed { guard_index: 200 },
-        &["01", "01", "c801"],
-    );
+    check(&OutcomeRecord::GuardFailed { guard_index: 200 }, &["01", "01", "c801"]);
 }

@@ -20,6 +20,7 @@ use super::database::Database;
 use super::group::{Group, Refusal};
 use super::queue::{Queue, Request};
 use super::space::Room;
+use super::telemetry;
 use crate::ledger::Ledger;
 use crate::{CommitError, CommitOutcome};
 
@@ -77,8 +78,7 @@ impl Committer {
             len_bytes += request.len_bytes;
             group.push(request);
         }
-        metrics::gauge!("datamesh_meta_queue_depth").set(self.requests.len() as f64);
-        metrics::histogram!("datamesh_meta_group_batches").record(group.len() as f64);
+        telemetry::gathered(group.len(), self.requests.len());
         group
     }
 
@@ -108,9 +108,7 @@ impl Committer {
     fn ready(&mut self) -> Result<Room, Box<dyn Fn() -> CommitError>> {
         let queue = Arc::clone(&self.queue);
         if queue.check_sound().is_err() {
-            return Err(Box::new(move || {
-                queue.check_sound().err().unwrap_or(CommitError::Busy)
-            }));
+            return Err(Box::new(move || queue.check_sound().err().unwrap_or(CommitError::Busy)));
         }
         let room = match self.config.free_space.free_bytes(&self.config.directory) {
             Ok(free_bytes) => Room::of(free_bytes, &self.config.space),
@@ -123,11 +121,7 @@ impl Committer {
             if let Err(failure) = self.probe() {
                 let is_full = matches!(failure, Failure::Full { .. });
                 self.fail(failure);
-                return if is_full {
-                    Err(Box::new(|| CommitError::Full))
-                } else {
-                    self.ready()
-                };
+                return if is_full { Err(Box::new(|| CommitError::Full)) } else { self.ready() };
             }
             tracing::info!("the metadata store writes again");
             self.met_full_disk = false;
@@ -136,9 +130,7 @@ impl Committer {
     }
 
     fn probe(&self) -> Result<(), Failure> {
-        self.database
-            .probe()
-            .map_err(|error| Failure::of(error.to_string()))
+        self.database.probe().map_err(|error| Failure::of(error.to_string()))
     }
 
     fn judge_and_write(
@@ -152,29 +144,22 @@ impl Committer {
         let mut failure = None;
         let last = group.len() - 1;
         for (index, request) in group.into_iter().enumerate() {
-            let result =
-                match &failure {
-                    Some(Failure::Unread { reason }) => Err(CommitError::Unavailable {
-                        reason: reason.clone(),
-                    }),
-                    _ => write
-                        .add(request.batch, room, index == last)
-                        .map_err(|refusal| match refusal {
-                            Refusal::Batch(error) => error,
-                            Refusal::Group(error) => {
-                                let reason = error.to_string();
-                                failure = Some(Failure::Unread {
-                                    reason: reason.clone(),
-                                });
-                                CommitError::Unavailable { reason }
-                            }
-                        }),
-                };
-            answers.push(Answer {
-                result,
-                queued: request.queued,
-                to: request.answer,
-            });
+            let result = match &failure {
+                Some(Failure::Unread { reason }) => {
+                    Err(CommitError::Unavailable { reason: reason.clone() })
+                }
+                _ => {
+                    write.add(request.batch, room, index == last).map_err(|refusal| match refusal {
+                        Refusal::Batch(error) => error,
+                        Refusal::Group(error) => {
+                            let reason = error.to_string();
+                            failure = Some(Failure::Unread { reason: reason.clone() });
+                            CommitError::Unavailable { reason }
+                        }
+                    })
+                }
+            };
+            answers.push(Answer { result, queued: request.queued, to: request.answer });
         }
         if failure.is_none()
             && let Some((rows, ledger)) = write.finish()
@@ -199,10 +184,7 @@ impl Committer {
                 self.met_full_disk = true;
             }
             Failure::Broken { reason } => {
-                tracing::error!(
-                    reason,
-                    "the metadata store failed and takes no more commits"
-                );
+                tracing::error!(reason, "the metadata store failed and takes no more commits");
                 self.queue.poison(reason);
             }
         }
@@ -225,22 +207,16 @@ impl Failure {
         let is_full = ["No space left on device", "Disk quota exceeded"]
             .iter()
             .any(|words| reason.contains(words));
-        if is_full {
-            Self::Full { reason }
-        } else {
-            Self::Broken { reason }
-        }
+        if is_full { Self::Full { reason } } else { Self::Broken { reason } }
     }
 
     /// The answer to a batch of the group.
     fn error(&self) -> CommitError {
         match self {
-            Self::Unread { reason } => CommitError::Unavailable {
-                reason: reason.clone(),
-            },
-            Self::Full { reason } | Self::Broken { reason } => CommitError::Indeterminate {
-                reason: reason.clone(),
-            },
+            Self::Unread { reason } => CommitError::Unavailable { reason: reason.clone() },
+            Self::Full { reason } | Self::Broken { reason } => {
+                CommitError::Indeterminate { reason: reason.clone() }
+            }
         }
     }
 }
@@ -248,12 +224,8 @@ impl Failure {
 /// Writes a group and syncs it. The failpoints stand for a crash or an error on either side of it:
 /// `return(text)` fails with that text.
 fn durably(database: &Database, rows: rocksdb::WriteBatch) -> Result<(), Failure> {
-    fail::fail_point!("meta-before-write", |text| {
-        Err(Failure::of(text.unwrap_or_default()))
-    });
-    database
-        .write(rows)
-        .map_err(|error| Failure::of(error.to_string()))?;
+    fail::fail_point!("meta-before-write", |text| { Err(Failure::of(text.unwrap_or_default())) });
+    database.write(rows).map_err(|error| Failure::of(error.to_string()))?;
     fail::fail_point!("meta-after-write-before-ack", |text| {
         Err(Failure::of(text.unwrap_or_default()))
     });
@@ -262,21 +234,9 @@ fn durably(database: &Database, rows: rocksdb::WriteBatch) -> Result<(), Failure
 
 fn answer(answers: Vec<Answer>) {
     for Answer { result, queued, to } in answers {
-        metrics::counter!("datamesh_meta_commits_total", "outcome" => label(&result)).increment(1);
-        metrics::histogram!("datamesh_meta_commit_seconds").record(queued.elapsed().as_secs_f64());
+        telemetry::answered(&result);
+        telemetry::took(queued.elapsed());
         // A caller that went away does not want the answer.
         drop(to.send(result));
-    }
-}
-
-fn label(result: &Result<CommitOutcome, CommitError>) -> &'static str {
-    match result {
-        Ok(CommitOutcome::Applied) => "applied",
-        Ok(CommitOutcome::GuardFailed { .. }) => "guard_failed",
-        Err(CommitError::Indeterminate { .. }) => "indeterminate",
-        Err(CommitError::Busy) => "busy",
-        Err(CommitError::Full) => "full",
-        Err(CommitError::Malformed { .. }) => "malformed",
-        Err(CommitError::Unavailable { .. }) => "unavailable",
     }
 }

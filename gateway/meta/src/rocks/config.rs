@@ -47,10 +47,7 @@ impl Default for SpaceLimits {
     /// 512 MiB and 128 MiB. Chosen: twice the default write buffer for RocksDB's own work, and
     /// room for half a million deletes; revisit with other buffer sizes.
     fn default() -> Self {
-        Self {
-            content_floor_bytes: 512 << 20,
-            reserve_floor_bytes: 128 << 20,
-        }
+        Self { content_floor_bytes: 512 << 20, reserve_floor_bytes: 128 << 20 }
     }
 }
 

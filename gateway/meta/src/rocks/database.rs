@@ -77,15 +77,18 @@ impl Database {
     /// Opens or makes the database.
     pub(super) fn open(config: &RocksConfig) -> Result<Self, OpenError> {
         let directory = config.directory.as_path();
-        std::fs::create_dir_all(directory).map_err(|source| OpenError::Directory {
+        make_durable_directory(directory).map_err(|source| OpenError::Directory {
             directory: directory.display().to_string(),
             source,
         })?;
         refuse_foreign(directory)?;
         let cache = Cache::new_lru_cache(config.block_cache_bytes);
-        let tables = Table::ALL.map(|table| {
-            ColumnFamilyDescriptor::new(table.name(), options::table(table, config, &cache))
-        });
+        let default = (DEFAULT_COLUMN_FAMILY_NAME, options::default_family());
+        let tables = Table::ALL
+            .map(|table| (table.name(), options::table(table, config, &cache)))
+            .into_iter()
+            .chain([default])
+            .map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
         let db = DB::open_cf_descriptors(&options::database(config), directory, tables)
             .map_err(|error| open_error(directory, &error))?;
         let mut synced = WriteOptions::default();
@@ -105,19 +108,14 @@ impl Database {
 
     /// Checks the format row, and writes it into a database that is new.
     fn settle_format(&self, directory: &Path) -> Result<(), OpenError> {
-        let format = self
-            .db
-            .get(FORMAT_KEY)
-            .map_err(|error| open_error(directory, &error))?;
+        let format = self.db.get(FORMAT_KEY).map_err(|error| open_error(directory, &error))?;
         if let Some(format) = format {
             return check_format(directory, &format);
         }
         for table in Table::ALL {
             let first = self
                 .first_key(table, &KeyRange::all())
-                .map_err(|error| OpenError::Io {
-                    reason: error.to_string(),
-                })?;
+                .map_err(|error| OpenError::Io { reason: error.to_string() })?;
             if first.is_some() {
                 return Err(foreign(directory));
             }
@@ -129,9 +127,7 @@ impl Database {
 
     /// The table's column family.
     pub(super) fn table(&self, table: Table) -> &ColumnFamily {
-        self.db
-            .cf_handle(table.name())
-            .expect("every table was opened with the database")
+        self.db.cf_handle(table.name()).expect("every table was opened with the database")
     }
 
     /// The database itself.
@@ -165,8 +161,7 @@ impl Database {
 
     /// An iterator that ends behind `range`; the caller seeks to its start.
     pub(super) fn iterate(&self, table: Table, range: &KeyRange) -> DBRawIterator<'_> {
-        self.db
-            .raw_iterator_cf_opt(self.table(table), bounds(range))
+        self.db.raw_iterator_cf_opt(self.table(table), bounds(range))
     }
 }
 
@@ -181,17 +176,12 @@ pub(super) fn bounds(range: &KeyRange) -> ReadOptions {
 }
 
 pub(super) fn read_error(error: &Error) -> ReadError {
-    ReadError::Io {
-        reason: error.to_string(),
-    }
+    ReadError::Io { reason: error.to_string() }
 }
 
 impl View for Database {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        let value = self
-            .db
-            .get_cf(self.table(table), key)
-            .map_err(|error| read_error(&error))?;
+        let value = self.db.get_cf(self.table(table), key).map_err(|error| read_error(&error))?;
         Ok(value.map(Bytes::from))
     }
 
@@ -202,6 +192,25 @@ impl View for Database {
         rows.status().map_err(|error| read_error(&error))?;
         Ok(key)
     }
+}
+
+/// Makes the directory and what leads to it. Each new name is synced in its parent: RocksDB does so
+/// inside the directory only, and a commit is not durable in a directory that a power cut forgets.
+fn make_durable_directory(directory: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = directory
+        .ancestors()
+        .filter(|path| !path.as_os_str().is_empty())
+        .take_while(|path| !path.exists())
+        .collect();
+    std::fs::create_dir_all(directory)?;
+    for path in missing {
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) | None => Path::new("."),
+        };
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Looks at what the directory holds before anything in it is changed.
@@ -220,10 +229,7 @@ fn refuse_foreign(directory: &Path) -> Result<(), OpenError> {
     // A foreign database, another format's, or one whose making was interrupted.
     let db = DB::open_for_read_only(&Options::default(), directory, false)
         .map_err(|error| open_error(directory, &error))?;
-    if let Some(format) = db
-        .get(FORMAT_KEY)
-        .map_err(|error| open_error(directory, &error))?
-    {
+    if let Some(format) = db.get(FORMAT_KEY).map_err(|error| open_error(directory, &error))? {
         return check_format(directory, &format);
     }
     let is_empty = db.iterator(IteratorMode::Start).next().is_none();
@@ -239,26 +245,19 @@ fn check_format(directory: &Path, format: &[u8]) -> Result<(), OpenError> {
     match u32::from_be_bytes(format) {
         0 => Err(foreign(directory)),
         1..=FORMAT => Ok(()),
-        found => Err(OpenError::NewerFormat {
-            found,
-            supported: FORMAT,
-        }),
+        found => Err(OpenError::NewerFormat { found, supported: FORMAT }),
     }
 }
 
 fn foreign(directory: &Path) -> OpenError {
-    OpenError::Foreign {
-        directory: directory.display().to_string(),
-    }
+    OpenError::Foreign { directory: directory.display().to_string() }
 }
 
 /// RocksDB reports everything as text; the lock has no kind of its own.
 fn open_error(directory: &Path, error: &Error) -> OpenError {
     let reason = error.to_string();
     if reason.contains("lock hold by current process") || reason.contains("While lock file") {
-        return OpenError::Locked {
-            directory: directory.display().to_string(),
-        };
+        return OpenError::Locked { directory: directory.display().to_string() };
     }
     OpenError::Io { reason }
 }

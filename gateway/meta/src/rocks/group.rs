@@ -56,14 +56,9 @@ impl<'a> Group<'a> {
         room: Room,
         is_last: bool,
     ) -> Result<CommitOutcome, Refusal> {
-        let view = Layered {
-            base: self.database,
-            overlay: &self.overlay,
-        };
+        let view = Layered { base: self.database, overlay: &self.overlay };
         let unreadable = |error: ReadError| {
-            Refusal::Batch(CommitError::Unavailable {
-                reason: error.to_string(),
-            })
+            Refusal::Batch(CommitError::Unavailable { reason: error.to_string() })
         };
         let txid = batch.txid;
         if let Some(outcome) = self.ledger.recall(&view, txid).map_err(unreadable)? {
@@ -72,10 +67,7 @@ impl<'a> Group<'a> {
         if !room.admits(&batch) {
             return Err(Refusal::Batch(CommitError::Full));
         }
-        let reads_itself = batch
-            .ops
-            .iter()
-            .any(|op| matches!(op, Op::DeleteRange { .. }));
+        let reads_itself = batch.ops.iter().any(|op| matches!(op, Op::DeleteRange { .. }));
         let applied = apply::apply(&view, batch).map_err(|rejection| match rejection {
             Rejection::Malformed { reason } => Refusal::Batch(CommitError::Malformed { reason }),
             Rejection::Read(error) => unreadable(error),

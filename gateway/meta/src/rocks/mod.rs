@@ -23,6 +23,7 @@ mod options;
 mod queue;
 mod snapshot;
 mod space;
+mod telemetry;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,13 +41,12 @@ pub use space::{FilesystemSpace, FreeSpace};
 use crate::apply::View;
 use crate::ledger::Ledger;
 use crate::{
-    Batch, CommitError, CommitOutcome, Cursor, KeyRange, MetaSnapshot, MetaStore, ReadError, Row,
-    Table,
+    Batch, CommitError, CommitOutcome, KeyRange, MetaSnapshot, MetaStore, ReadError, Row, Table,
 };
 use committer::Committer;
 use database::Database;
 use queue::Queue;
-use snapshot::{PinnedSnapshot, RocksCursor};
+use snapshot::PinnedSnapshot;
 
 /// A [`MetaStore`] in a RocksDB directory.
 ///
@@ -75,9 +75,8 @@ impl RocksMetaStore {
     /// [`OpenError`].
     pub fn open(config: RocksConfig) -> Result<Self, OpenError> {
         let database = Arc::new(Database::open(&config)?);
-        let ledger = Ledger::load(&*database).map_err(|error| OpenError::Io {
-            reason: error.to_string(),
-        })?;
+        let ledger = Ledger::load(&*database)
+            .map_err(|error| OpenError::Io { reason: error.to_string() })?;
         let (queue, requests) = Queue::new(config.queue_batches_max, config.queue_bytes_max);
         let queue = Arc::new(queue);
         let (sender, finished) = watch::channel(None);
@@ -90,17 +89,12 @@ impl RocksMetaStore {
             met_full_disk: false,
             finished: sender,
         };
-        metrics::gauge!("datamesh_meta_poisoned").set(0.0);
+        telemetry::opened();
         let thread = std::thread::Builder::new()
             .name("meta-committer".to_owned())
             .spawn(move || committer.run())
             .map_err(|source| OpenError::Thread { source })?;
-        Ok(Self {
-            database,
-            queue,
-            committer: Mutex::new(Some(thread)),
-            finished,
-        })
+        Ok(Self { database, queue, committer: Mutex::new(Some(thread)), finished })
     }
 
     /// Takes no further commits, waits for those that wait, and syncs. Reads go on. May be called
@@ -135,20 +129,23 @@ impl Drop for RocksMetaStore {
 
 impl fmt::Debug for RocksMetaStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RocksMetaStore")
-            .field("path", &self.database.db().path())
-            .finish()
+        f.debug_struct("RocksMetaStore").field("path", &self.database.db().path()).finish()
     }
 }
 
 #[async_trait]
 impl MetaStore for RocksMetaStore {
     async fn commit(&self, batch: Batch) -> Result<CommitOutcome, CommitError> {
-        let outcome = self.queue.push(batch)?;
+        let outcome = match self.queue.push(batch) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let refused = Err(error);
+                telemetry::answered(&refused);
+                return refused;
+            }
+        };
         outcome.await.unwrap_or_else(|_| {
-            Err(CommitError::Indeterminate {
-                reason: "the committer died".to_owned(),
-            })
+            Err(CommitError::Indeterminate { reason: "the committer died".to_owned() })
         })
     }
 
@@ -164,7 +161,9 @@ impl MetaStore for RocksMetaStore {
     ) -> Result<Vec<Row>, ReadError> {
         let database = Arc::clone(&self.database);
         let rows = tokio::task::spawn_blocking(move || {
-            let mut cursor = RocksCursor::new(database.iterate(table, &range), range);
+            // A snapshot that ends is also what makes RocksDB look for deletions to clear away.
+            let snapshot = PinnedSnapshot::new(database);
+            let mut cursor = snapshot.cursor(table, range);
             let mut rows = Vec::new();
             while rows.len() < limit
                 && let Some(row) = cursor.next()?
@@ -173,11 +172,7 @@ impl MetaStore for RocksMetaStore {
             }
             Ok(rows)
         });
-        rows.await.unwrap_or_else(|error| {
-            Err(ReadError::Io {
-                reason: error.to_string(),
-            })
-        })
+        rows.await.unwrap_or_else(|error| Err(ReadError::Io { reason: error.to_string() }))
     }
 
     fn snapshot(&self) -> Box<dyn MetaSnapshot> {

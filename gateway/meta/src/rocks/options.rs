@@ -27,6 +27,8 @@ const DELETION_RATIO: f64 = 0.5;
 /// Deletions that one step of a walk may skip in memory before the memory is flushed, so that the
 /// compaction above can drop them. Chosen: below a millisecond of skipping.
 const MEMORY_SKIP_TRIGGER: u32 = 2000;
+/// Write buffer of the default column family, in bytes. Chosen: it holds two short rows.
+const DEFAULT_FAMILY_BUFFER_BYTES: usize = 64 << 10;
 /// Share of a write buffer used for a filter of its keys (RocksDB's documentation suggests it).
 const MEMORY_FILTER_RATIO: f64 = 0.02;
 /// RocksDB's own log, in bytes per file. Chosen.
@@ -99,13 +101,18 @@ pub(super) fn table(table: Table, config: &RocksConfig, cache: &Cache) -> Option
     options
 }
 
+/// Options of the default column family, which holds the format and the probe and nothing else.
+pub(super) fn default_family() -> Options {
+    let mut options = Options::default();
+    // RocksDB goes on after a full disk once the largest write buffer of any family fits.
+    options.set_write_buffer_size(DEFAULT_FAMILY_BUFFER_BYTES);
+    options
+}
+
 /// Options of a table that can only be set once it is open, by name.
 pub(super) fn after_open(table: Table) -> Option<(&'static str, String)> {
     match kind(table) {
-        Kind::Scanned => Some((
-            "memtable_op_scan_flush_trigger",
-            MEMORY_SKIP_TRIGGER.to_string(),
-        )),
+        Kind::Scanned => Some(("memtable_op_scan_flush_trigger", MEMORY_SKIP_TRIGGER.to_string())),
         Kind::LookedUp | Kind::Sealed => None,
     }
 }

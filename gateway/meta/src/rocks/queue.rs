@@ -7,6 +7,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use super::telemetry;
 use crate::{Batch, CommitError, CommitOutcome, Guard, KeyRange, Op};
 
 /// A batch on its way.
@@ -50,16 +51,11 @@ impl Queue {
             return Err(CommitError::Malformed { reason });
         }
         let (answer, outcome) = oneshot::channel();
-        let request = Request {
-            batch,
-            len_bytes,
-            queued: Instant::now(),
-            answer,
-        };
+        let request = Request { batch, len_bytes, queued: Instant::now(), answer };
         let sender = self.sender.lock();
-        let sender = sender.as_ref().ok_or_else(|| CommitError::Unavailable {
-            reason: "closed".to_owned(),
-        })?;
+        let sender = sender
+            .as_ref()
+            .ok_or_else(|| CommitError::Unavailable { reason: "closed".to_owned() })?;
         // Under the lock, so that the sum cannot overshoot.
         if self.len_bytes.load(Ordering::Relaxed) + len_bytes > self.len_bytes_max {
             return Err(CommitError::Busy);
@@ -69,9 +65,9 @@ impl Queue {
             self.len_bytes.fetch_sub(len_bytes, Ordering::Relaxed);
             match error {
                 mpsc::error::TrySendError::Full(_) => CommitError::Busy,
-                mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable {
-                    reason: "the committer has ended".to_owned(),
-                },
+                mpsc::error::TrySendError::Closed(_) => {
+                    CommitError::Unavailable { reason: "the committer has ended".to_owned() }
+                }
             }
         })?;
         Ok(outcome)
@@ -79,8 +75,7 @@ impl Queue {
 
     /// Says that a request has left the queue.
     pub(super) fn taken(&self, request: &Request) {
-        self.len_bytes
-            .fetch_sub(request.len_bytes, Ordering::Relaxed);
+        self.len_bytes.fetch_sub(request.len_bytes, Ordering::Relaxed);
     }
 
     /// Lets the committer end once it has drained the queue.
@@ -91,7 +86,7 @@ impl Queue {
     /// Refuses every commit from now on. The first reason stays.
     pub(super) fn poison(&self, reason: String) {
         if self.poison.set(reason).is_ok() {
-            metrics::gauge!("datamesh_meta_poisoned").set(1.0);
+            telemetry::poisoned();
         }
     }
 
@@ -99,9 +94,7 @@ impl Queue {
     pub(super) fn check_sound(&self) -> Result<(), CommitError> {
         match self.poison.get() {
             None => Ok(()),
-            Some(reason) => Err(CommitError::Unavailable {
-                reason: reason.clone(),
-            }),
+            Some(reason) => Err(CommitError::Unavailable { reason: reason.clone() }),
         }
     }
 }

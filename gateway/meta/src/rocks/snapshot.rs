@@ -43,15 +43,13 @@ impl MetaSnapshot for PinnedSnapshot {
     }
 
     fn cursor(&self, table: Table, range: KeyRange) -> Box<dyn Cursor + '_> {
-        let rows = self
-            .snapshot()
-            .raw_iterator_cf_opt(self.database.table(table), bounds(&range));
+        let rows = self.snapshot().raw_iterator_cf_opt(self.database.table(table), bounds(&range));
         Box::new(RocksCursor::new(rows, range))
     }
 }
 
 /// A walk over an iterator that ends behind the range.
-pub(super) struct RocksCursor<'a> {
+struct RocksCursor<'a> {
     rows: DBRawIterator<'a>,
     range: KeyRange,
     /// Where to go before the next row is read; otherwise the iterator stands on the row returned
@@ -60,13 +58,9 @@ pub(super) struct RocksCursor<'a> {
 }
 
 impl<'a> RocksCursor<'a> {
-    pub(super) fn new(rows: DBRawIterator<'a>, range: KeyRange) -> Self {
+    fn new(rows: DBRawIterator<'a>, range: KeyRange) -> Self {
         let target = Some(range.start.clone());
-        Self {
-            rows,
-            range,
-            target,
-        }
+        Self { rows, range, target }
     }
 }
 
@@ -77,10 +71,9 @@ impl Cursor for RocksCursor<'_> {
             None => self.rows.next(),
         }
         match self.rows.item() {
-            Some((key, value)) => Ok(Some((
-                Bytes::copy_from_slice(key),
-                Bytes::copy_from_slice(value),
-            ))),
+            Some((key, value)) => {
+                Ok(Some((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))))
+            }
             None => {
                 self.rows.status().map_err(|error| read_error(&error))?;
                 Ok(None)

@@ -63,10 +63,8 @@ impl Room {
 /// Whether a batch brings new content: bodies or parts, or versions without removing any row. A
 /// version row alone may come with a delete: an older version takes the place of a deleted one.
 fn adds_content(batch: &Batch) -> bool {
-    let deletes = batch
-        .ops
-        .iter()
-        .any(|op| matches!(op, Op::Delete { .. } | Op::DeleteRange { .. }));
+    let deletes =
+        batch.ops.iter().any(|op| matches!(op, Op::Delete { .. } | Op::DeleteRange { .. }));
     batch.ops.iter().any(|op| match op {
         Op::Put { table, .. } => match table {
             Table::Mf | Table::Inl | Table::Mpu | Table::Part => true,

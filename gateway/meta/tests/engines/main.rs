@@ -5,6 +5,7 @@
 
 mod conformance;
 mod crash;
+mod deletion;
 mod opening;
 mod space;
 mod stores;

@@ -11,17 +11,11 @@ async fn a_live_directory_opens_only_once() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let second = RocksMetaStore::open(config(directory.path()));
-    assert!(
-        matches!(second, Err(OpenError::Locked { .. })),
-        "{second:?}"
-    );
+    assert!(matches!(second, Err(OpenError::Locked { .. })), "{second:?}");
     store.commit(put(1, Table::Cur, "a", b"1")).await.unwrap();
     drop(store);
     let store = open(directory.path());
-    assert_eq!(
-        store.get(Table::Cur, b"a").unwrap().as_deref(),
-        Some(&b"1"[..])
-    );
+    assert_eq!(store.get(Table::Cur, b"a").unwrap().as_deref(), Some(&b"1"[..]));
 }
 
 #[tokio::test]
@@ -31,15 +25,9 @@ async fn a_snapshot_outlives_its_store_and_holds_the_directory() {
     store.commit(put(1, Table::Cur, "a", b"1")).await.unwrap();
     let snapshot = store.snapshot();
     drop(store);
-    assert_eq!(
-        snapshot.get(Table::Cur, b"a").unwrap().as_deref(),
-        Some(&b"1"[..])
-    );
+    assert_eq!(snapshot.get(Table::Cur, b"a").unwrap().as_deref(), Some(&b"1"[..]));
     let second = RocksMetaStore::open(config(directory.path()));
-    assert!(
-        matches!(second, Err(OpenError::Locked { .. })),
-        "{second:?}"
-    );
+    assert!(matches!(second, Err(OpenError::Locked { .. })), "{second:?}");
     drop(snapshot);
     drop(open(directory.path()));
 }
@@ -51,14 +39,8 @@ fn a_foreign_database_is_refused_and_left_alone() {
     foreign.put("row", "value").unwrap();
     drop(foreign);
     let refused = RocksMetaStore::open(config(directory.path()));
-    assert!(
-        matches!(refused, Err(OpenError::Foreign { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(
-        DB::list_cf(&Options::default(), directory.path()).unwrap(),
-        ["default"]
-    );
+    assert!(matches!(refused, Err(OpenError::Foreign { .. })), "{refused:?}");
+    assert_eq!(DB::list_cf(&Options::default(), directory.path()).unwrap(), ["default"]);
 }
 
 #[test]
@@ -68,10 +50,7 @@ fn a_database_with_foreign_tables_is_refused() {
     foreign.create_cf("stranger", &Options::default()).unwrap();
     drop(foreign);
     let refused = RocksMetaStore::open(config(directory.path()));
-    assert!(
-        matches!(refused, Err(OpenError::Foreign { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(OpenError::Foreign { .. })), "{refused:?}");
 }
 
 /// Rewrites the format row of a store.
@@ -86,36 +65,21 @@ fn the_format_row_has_golden_bytes_and_newer_formats_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()));
     let db = DB::open_for_read_only(&Options::default(), directory.path(), false).unwrap();
-    assert_eq!(
-        db.get("datamesh-meta-format").unwrap().as_deref(),
-        Some(&[0, 0, 0, 1][..])
-    );
+    assert_eq!(db.get("datamesh-meta-format").unwrap().as_deref(), Some(&[0, 0, 0, 1][..]));
     drop(db);
 
     set_format(directory.path(), &[0, 0, 0, 2]);
     let refused = RocksMetaStore::open(config(directory.path()));
     assert!(
-        matches!(
-            refused,
-            Err(OpenError::NewerFormat {
-                found: 2,
-                supported: 1
-            })
-        ),
+        matches!(refused, Err(OpenError::NewerFormat { found: 2, supported: 1 })),
         "{refused:?}"
     );
     set_format(directory.path(), b"what");
     let refused = RocksMetaStore::open(config(directory.path()));
-    assert!(
-        matches!(refused, Err(OpenError::NewerFormat { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(OpenError::NewerFormat { .. })), "{refused:?}");
     set_format(directory.path(), b"odd");
     let refused = RocksMetaStore::open(config(directory.path()));
-    assert!(
-        matches!(refused, Err(OpenError::Foreign { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(OpenError::Foreign { .. })), "{refused:?}");
     set_format(directory.path(), &[0, 0, 0, 1]);
     drop(open(directory.path()));
 }
@@ -130,10 +94,7 @@ fn a_newer_format_with_more_tables_is_named_as_newer() {
     db.create_cf("later", &Options::default()).unwrap();
     drop(db);
     let refused = RocksMetaStore::open(config(directory.path()));
-    assert!(
-        matches!(refused, Err(OpenError::NewerFormat { found: 9, .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(OpenError::NewerFormat { found: 9, .. })), "{refused:?}");
 }
 
 #[test]
@@ -154,14 +115,15 @@ async fn a_closed_store_refuses_commits_and_serves_reads() {
     store.close().await.unwrap();
     store.close().await.unwrap();
     let refused = store.commit(put(2, Table::Cur, "b", b"")).await;
-    assert!(
-        matches!(refused, Err(gateway_meta::CommitError::Unavailable { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(
-        store.get(Table::Cur, b"a").unwrap().as_deref(),
-        Some(&b"1"[..])
-    );
+    assert!(matches!(refused, Err(gateway_meta::CommitError::Unavailable { .. })), "{refused:?}");
+    assert_eq!(store.get(Table::Cur, b"a").unwrap().as_deref(), Some(&b"1"[..]));
+}
+
+#[test]
+fn directories_on_the_way_are_made() {
+    let parent = tempfile::tempdir().unwrap();
+    drop(open(&parent.path().join("a/b/meta")));
+    drop(open(&parent.path().join("a/b/meta")));
 }
 
 #[test]
@@ -170,10 +132,7 @@ fn a_directory_that_cannot_be_made_is_named() {
     let file = directory.path().join("file");
     std::fs::write(&file, b"").unwrap();
     let refused = RocksMetaStore::open(config(&file.join("meta")));
-    assert!(
-        matches!(refused, Err(OpenError::Directory { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(OpenError::Directory { .. })), "{refused:?}");
 }
 
 #[test]

@@ -16,10 +16,7 @@ pub(crate) struct RocksStores {
 
 impl RocksStores {
     pub(crate) fn new() -> Self {
-        Self {
-            parent: tempfile::tempdir().unwrap(),
-            made: AtomicUsize::new(0),
-        }
+        Self { parent: tempfile::tempdir().unwrap(), made: AtomicUsize::new(0) }
     }
 
     pub(crate) fn make(&self) -> Arc<dyn MetaStore> {
@@ -43,33 +40,11 @@ pub(crate) fn open(directory: &Path) -> RocksMetaStore {
 }
 
 pub(crate) fn put(seq: u64, table: Table, key: impl Into<Vec<u8>>, value: &[u8]) -> Batch {
-    let op = Op::Put {
-        table,
-        key: key.into(),
-        value: Bytes::copy_from_slice(value),
-    };
-    Batch {
-        txid: TxId {
-            incarnation: 1,
-            seq,
-        },
-        guards: Vec::new(),
-        ops: vec![op],
-    }
+    let op = Op::Put { table, key: key.into(), value: Bytes::copy_from_slice(value) };
+    Batch { txid: TxId { incarnation: 1, seq }, guards: Vec::new(), ops: vec![op] }
 }
 
 pub(crate) fn add(seq: u64, key: &[u8], delta: i128) -> Batch {
-    let op = Op::Add {
-        table: Table::Ctr,
-        key: key.to_vec(),
-        delta,
-    };
-    Batch {
-        txid: TxId {
-            incarnation: 1,
-            seq,
-        },
-        guards: Vec::new(),
-        ops: vec![op],
-    }
+    let op = Op::Add { table: Table::Ctr, key: key.to_vec(), delta };
+    Batch { txid: TxId { incarnation: 1, seq }, guards: Vec::new(), ops: vec![op] }
 }

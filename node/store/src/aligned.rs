@@ -2,6 +2,10 @@
 //!
 //! Invariant: [`AlignedBuffer`]'s bytes start on a page boundary and never move.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use crate::record::PAGE_BYTES;
 
 /// A fixed-size, page-aligned run of bytes.
@@ -18,15 +22,8 @@ impl AlignedBuffer {
         let len = len.next_multiple_of(PAGE_BYTES);
         let storage = vec![0; len + PAGE_BYTES].into_boxed_slice();
         let start = storage.as_ptr().align_offset(PAGE_BYTES);
-        assert!(
-            start < PAGE_BYTES,
-            "a byte pointer can be aligned to a page"
-        );
-        Self {
-            storage,
-            start,
-            len,
-        }
+        assert!(start < PAGE_BYTES, "a byte pointer can be aligned to a page");
+        Self { storage, start, len }
     }
 
     /// Makes room for `len` bytes; the content is lost when it has to grow.
@@ -51,6 +48,61 @@ impl std::ops::DerefMut for AlignedBuffer {
     }
 }
 
+/// Buffers that are used again, because fresh memory costs a page fault per page.
+///
+/// *Limits:* keeps at most `kept_bytes_max`; buffers beyond are given back to the allocator.
+pub(crate) struct BufferPool {
+    kept: Mutex<Vec<AlignedBuffer>>,
+    kept_bytes_max: usize,
+}
+
+impl BufferPool {
+    pub(crate) fn new(kept_bytes_max: usize) -> Self {
+        Self { kept: Mutex::default(), kept_bytes_max }
+    }
+
+    /// A buffer of at least `len` bytes with arbitrary content.
+    pub(crate) fn take(self: &Arc<Self>, len: usize) -> PooledBuffer {
+        let mut kept = self.kept.lock();
+        let fitting = kept.iter().position(|buffer| buffer.len() >= len);
+        let found = fitting.map(|at| kept.swap_remove(at));
+        drop(kept);
+        let buffer = found.unwrap_or_else(|| AlignedBuffer::new(len));
+        PooledBuffer { buffer: Some(buffer), pool: Arc::clone(self) }
+    }
+}
+
+/// A buffer that returns to its pool when dropped.
+pub(crate) struct PooledBuffer {
+    /// Emptied on drop only.
+    buffer: Option<AlignedBuffer>,
+    pool: Arc<BufferPool>,
+}
+
+impl PooledBuffer {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.buffer.as_mut().expect("the buffer is there until it is dropped")
+    }
+}
+
+impl AsRef<[u8]> for PooledBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.as_ref().expect("the buffer is there until it is dropped")
+    }
+}
+
+impl Drop for PooledBuffer {
+    fn drop(&mut self) {
+        let mut kept = self.pool.kept.lock();
+        let kept_bytes: usize = kept.iter().map(|buffer| buffer.len()).sum();
+        if let Some(buffer) = self.buffer.take()
+            && kept_bytes + buffer.len() <= self.pool.kept_bytes_max
+        {
+            kept.push(buffer);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +114,17 @@ mod tests {
             assert_eq!(buffer.as_ptr().align_offset(PAGE_BYTES), 0);
             assert!(buffer.len() >= len && buffer.len().is_multiple_of(PAGE_BYTES));
         }
+    }
+
+    #[test]
+    fn the_pool_reuses_buffers_up_to_its_bound() {
+        let pool = Arc::new(BufferPool::new(3 * PAGE_BYTES));
+        let (one, two) = (pool.take(2 * PAGE_BYTES), pool.take(2 * PAGE_BYTES));
+        let address = one.as_ref().as_ptr();
+        drop(one);
+        drop(two);
+        assert_eq!(pool.kept.lock().len(), 1);
+        assert_eq!(pool.take(PAGE_BYTES).as_ref().as_ptr(), address);
+        assert!(pool.take(3 * PAGE_BYTES).as_ref().len() == 3 * PAGE_BYTES);
     }
 }

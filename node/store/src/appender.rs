@@ -29,10 +29,7 @@ pub(crate) struct Appender {
 impl Appender {
     /// Continues `file`, which is durable up to `len_bytes`, a page boundary.
     pub(crate) fn new(file: Arc<dyn VfsFile>, segment: SegmentId, len_bytes: u64) -> Self {
-        assert!(
-            len_bytes.is_multiple_of(PAGE_BYTES as u64),
-            "segments end on a page boundary"
-        );
+        assert!(len_bytes.is_multiple_of(PAGE_BYTES as u64), "segments end on a page boundary");
         Self {
             file,
             segment,
@@ -91,13 +88,9 @@ impl Appender {
 
     /// Writes what is staged without syncing it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        assert!(
-            self.staged.is_multiple_of(PAGE_BYTES),
-            "records end on a page boundary"
-        );
+        assert!(self.staged.is_multiple_of(PAGE_BYTES), "records end on a page boundary");
         if self.staged > 0 {
-            self.file
-                .write_all_at(&self.staging[..self.staged], self.flushed_bytes)?;
+            self.file.write_all_at(&self.staging[..self.staged], self.flushed_bytes)?;
             self.flushed_bytes += self.staged as u64;
             self.staged = 0;
         }
@@ -111,11 +104,14 @@ impl Appender {
         self.file.set_len(self.durable_bytes)
     }
 
+    /// Cuts durable bytes off again.
+    pub(crate) fn cut(&mut self, len_bytes: u64) -> io::Result<()> {
+        self.durable_bytes = len_bytes;
+        self.rewind()?;
+        self.file.sync_data()
+    }
+
     fn flush_when_full(&mut self) -> io::Result<()> {
-        if self.staged == self.staging.len() {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.staged == self.staging.len() { self.flush() } else { Ok(()) }
     }
 }

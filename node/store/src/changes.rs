@@ -87,8 +87,7 @@ impl Changes {
         count: u32,
     ) -> Result<(), IndexError> {
         if self.place(base, position)?.is_none() {
-            self.places
-                .insert(position, Some(Place::Tombstones { count }));
+            self.places.insert(position, Some(Place::Tombstones { count }));
             self.stats_mut(base, position.segment).tombstones += u64::from(count);
         }
         Ok(())
@@ -115,10 +114,7 @@ impl Changes {
         key: ShardKey,
         header: &RecordHeader,
     ) -> Result<(), IndexError> {
-        if self
-            .shard(base, &key)?
-            .is_some_and(|known| known.seq > header.seq)
-        {
+        if self.shard(base, &key)?.is_some_and(|known| known.seq > header.seq) {
             return Ok(());
         }
         let row = ShardRow {
@@ -179,10 +175,7 @@ impl Changes {
 
     /// Marks a segment in which nothing lives as about to be unlinked. Takes effect at once.
     pub(crate) fn retire(&self, base: Base<'_>, segment: SegmentId) -> Result<(), IndexError> {
-        let stats = SegmentStats {
-            retiring: true,
-            ..SegmentStats::default()
-        };
+        let stats = SegmentStats { retiring: true, ..SegmentStats::default() };
         let mut rows = RowBatch::default();
         rows.segment(segment, Some(&stats));
         base.index.apply(rows, true)?;
@@ -212,8 +205,6 @@ impl Changes {
     }
 
     fn stats_mut(&mut self, base: Base<'_>, segment: SegmentId) -> &mut SegmentStats {
-        self.stats
-            .entry(segment)
-            .or_insert_with(|| base.table.lock().stats(segment))
+        self.stats.entry(segment).or_insert_with(|| base.table.lock().stats(segment))
     }
 }

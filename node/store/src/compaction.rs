@@ -73,12 +73,7 @@ struct Job {
 
 impl Compactor {
     pub(crate) fn new(core: Arc<Core>, writer: SyncSender<WriterCommand>) -> Self {
-        Self {
-            core,
-            writer,
-            job: None,
-            blocked: HashMap::new(),
-        }
+        Self { core, writer, job: None, blocked: HashMap::new() }
     }
 
     /// Does a little work; returns the bytes it read, `None` when there is nothing to do.
@@ -96,11 +91,7 @@ impl Compactor {
         }
         match self.relocate(&mut job, scratch) {
             Ok(read_bytes) => {
-                self.core
-                    .shared
-                    .telemetry
-                    .compaction_bytes
-                    .increment(read_bytes);
+                self.core.shared.telemetry.compaction_bytes.increment(read_bytes);
                 self.job = Some(job);
                 Some(read_bytes)
             }
@@ -114,15 +105,11 @@ impl Compactor {
 
     /// Chooses the next segment and lists what lives in it.
     fn start(&mut self) -> Option<Job> {
-        self.blocked
-            .retain(|_, since| since.elapsed() < RETRY_AFTER);
+        self.blocked.retain(|_, since| since.elapsed() < RETRY_AFTER);
         self.seal_if_worthwhile();
         let segment = self.choose()?;
         let mut places = VecDeque::new();
-        let mut from = Position {
-            segment,
-            offset_bytes: 0,
-        };
+        let mut from = Position { segment, offset_bytes: 0 };
         loop {
             let batch = match self.core.index.places(from, BATCH_PLACES) {
                 Ok(batch) => batch,
@@ -132,31 +119,18 @@ impl Compactor {
                 }
             };
             let full = batch.len() == BATCH_PLACES;
-            let here = batch
-                .into_iter()
-                .take_while(|(position, _)| position.segment == segment);
+            let here = batch.into_iter().take_while(|(position, _)| position.segment == segment);
             let before = places.len();
             places.extend(here);
             match places.back() {
                 Some((last, _)) if full && places.len() - before == BATCH_PLACES => {
-                    from = Position {
-                        segment,
-                        offset_bytes: last.offset_bytes + 1,
-                    };
+                    from = Position { segment, offset_bytes: last.offset_bytes + 1 };
                 }
                 _ => break,
             }
         }
-        debug!(
-            device = self.core.device().0,
-            segment = segment.0,
-            "compacting"
-        );
-        Some(Job {
-            segment,
-            places,
-            damaged: false,
-        })
+        debug!(device = self.core.device().0, segment = segment.0, "compacting");
+        Some(Job { segment, places, damaged: false })
     }
 
     fn space_is_short(&self) -> bool {
@@ -172,11 +146,7 @@ impl Compactor {
         let Some(entry) = self.core.table.lock().get(active) else {
             return;
         };
-        let divisor = if self.space_is_short() {
-            SEAL_DIVISOR_SHORT
-        } else {
-            SEAL_DIVISOR
-        };
+        let divisor = if self.space_is_short() { SEAL_DIVISOR_SHORT } else { SEAL_DIVISOR };
         let worthwhile = self.core.config().limits.segment_bytes / divisor;
         if entry.dead_bytes() >= worthwhile && self.is_dead_enough(&entry) {
             // A full queue means the writer is busy; the next round asks again.
@@ -186,11 +156,8 @@ impl Compactor {
 
     fn is_dead_enough(&self, entry: &SegmentEntry) -> bool {
         let configured = u64::from(self.core.config().limits.compact_dead_percent);
-        let percent = if self.space_is_short() {
-            configured.min(SHORT_DEAD_PERCENT)
-        } else {
-            configured
-        };
+        let percent =
+            if self.space_is_short() { configured.min(SHORT_DEAD_PERCENT) } else { configured };
         entry.dead_bytes() > 0 && entry.dead_bytes() * 100 >= entry.file_bytes * percent
     }
 
@@ -214,17 +181,12 @@ impl Compactor {
         if let Some((id, _)) = by_death {
             return Some(*id);
         }
-        let small: Vec<_> = sealed
-            .iter()
-            .filter(|(_, entry)| entry.file_bytes < small_below)
-            .collect();
+        let small: Vec<_> =
+            sealed.iter().filter(|(_, entry)| entry.file_bytes < small_below).collect();
         if small.len() <= SMALL_SEGMENTS_MAX {
             return None;
         }
-        small
-            .iter()
-            .find(|(_, entry)| entry.kept_bytes() <= room)
-            .map(|(id, _)| *id)
+        small.iter().find(|(_, entry)| entry.kept_bytes() <= room).map(|(id, _)| *id)
     }
 
     /// Copies the next batch; returns the bytes read.
@@ -264,15 +226,8 @@ impl Compactor {
             }
         }
         let (done, answer) = sync_channel(1);
-        let relocate = Relocate {
-            shards,
-            tombstones,
-            tombstone_sources,
-            done,
-        };
-        self.writer
-            .send(WriterCommand::Relocate(relocate))
-            .map_err(|_| RelocateError::Stopped)?;
+        let relocate = Relocate { shards, tombstones, tombstone_sources, done };
+        self.writer.send(WriterCommand::Relocate(relocate)).map_err(|_| RelocateError::Stopped)?;
         answer.recv().unwrap_or(Err(RelocateError::Stopped))?;
         mid_compaction()?;
         Ok(read_bytes)
@@ -298,11 +253,7 @@ impl Compactor {
         };
         let fault = match read_record(&self.core, key, &row, scratch) {
             Ok(payload) => {
-                return Ok(Some(RelocatedShard {
-                    key,
-                    row,
-                    payload: payload.to_vec(),
-                }));
+                return Ok(Some(RelocatedShard { key, row, payload: payload.to_vec() }));
             }
             Err(fault) => fault,
         };
@@ -319,10 +270,7 @@ impl Compactor {
     /// Asks the writer to unlink the emptied segment.
     fn retire(&mut self, job: &Job) {
         let (done, answer) = sync_channel(1);
-        let command = WriterCommand::Retire {
-            segment: job.segment,
-            done,
-        };
+        let command = WriterCommand::Retire { segment: job.segment, done };
         if self.writer.send(command).is_err() {
             return;
         }
@@ -358,16 +306,10 @@ pub(crate) fn read_tombstones(
     let sound = filled == record_bytes
         && trailer_matches(&bytes[HEADER_BYTES + expected..], header.seq)
         && root_of(payload) == header.root;
-    if sound {
-        decode_tombstones(payload)
-    } else {
-        None
-    }
+    if sound { decode_tombstones(payload) } else { None }
 }
 
 fn mid_compaction() -> Result<(), RelocateError> {
-    fail_point!("node-store::mid-compaction", |_| Err(
-        RelocateError::Stopped
-    ));
+    fail_point!("node-store::mid-compaction", |_| Err(RelocateError::Stopped));
     Ok(())
 }

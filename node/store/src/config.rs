@@ -160,44 +160,20 @@ impl DriveLimits {
     /// The first limit that cannot work, if any.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let positive = [
-            (
-                self.segment_bytes >= 64 * KIB,
-                "segment_bytes must be at least 64 KiB",
-            ),
+            (self.segment_bytes >= 64 * KIB, "segment_bytes must be at least 64 KiB"),
             (self.group_bytes > 0, "group_bytes must not be zero"),
-            (
-                self.write_queue_bytes >= KIB,
-                "write_queue_bytes must be at least 1 KiB",
-            ),
+            (self.write_queue_bytes >= KIB, "write_queue_bytes must be at least 1 KiB"),
             (self.write_queue_len > 0, "write_queue_len must not be zero"),
-            (
-                self.delete_queue_len > 0,
-                "delete_queue_len must not be zero",
-            ),
+            (self.delete_queue_len > 0, "delete_queue_len must not be zero"),
             (self.reader_threads > 0, "reader_threads must not be zero"),
             (self.read_queue_len > 0, "read_queue_len must not be zero"),
             (self.list_queue_len > 0, "list_queue_len must not be zero"),
             (self.open_segments > 0, "open_segments must not be zero"),
-            (
-                self.compact_bytes_per_second > 0,
-                "compact_bytes_per_second must not be zero",
-            ),
-            (
-                self.scrub_bytes_per_second > 0,
-                "scrub_bytes_per_second must not be zero",
-            ),
-            (
-                (1..=100).contains(&self.compact_dead_percent),
-                "compact_dead_percent is 1 to 100",
-            ),
-            (
-                !self.maintenance_interval.is_zero(),
-                "maintenance_interval must not be zero",
-            ),
+            (self.compact_bytes_per_second > 0, "compact_bytes_per_second must not be zero"),
+            (self.scrub_bytes_per_second > 0, "scrub_bytes_per_second must not be zero"),
+            ((1..=100).contains(&self.compact_dead_percent), "compact_dead_percent is 1 to 100"),
+            (!self.maintenance_interval.is_zero(), "maintenance_interval must not be zero"),
         ];
-        positive
-            .into_iter()
-            .find(|(holds, _)| !holds)
-            .map(|(_, fault)| fault)
+        positive.into_iter().find(|(holds, _)| !holds).map(|(_, fault)| fault)
     }
 }

@@ -16,17 +16,22 @@ use parking_lot::{Condvar, Mutex};
 use tracing::error;
 
 use crate::{
+    aligned::BufferPool,
     changes::Base,
     config::DriveConfig,
     damaged::DamagedSet,
     index::{Index, IndexError},
     lock::DirectoryLock,
+    reader::RecentReads,
     record::{Position, SegmentId},
     segments::{SegmentFiles, SegmentTable},
     space::Space,
     superblock::Superblock,
     telemetry::Telemetry,
 };
+
+/// Memory kept for reads that bypass the page cache. Chosen: a full-size shard per reader, twice.
+const POOLED_BYTES: usize = 16 << 20;
 
 /// What outlives an opening.
 pub(crate) struct Shared {
@@ -61,12 +66,16 @@ pub(crate) struct Core {
     pub(crate) table: Mutex<SegmentTable>,
     pub(crate) files: SegmentFiles,
     pub(crate) space: Arc<Space>,
+    pub(crate) buffers: Arc<BufferPool>,
+    pub(crate) recent_reads: RecentReads,
     pub(crate) stop: StopSignal,
     /// The segment being written; zero when there is none.
     pub(crate) active: AtomicU64,
     pub(crate) shard_count: AtomicU64,
     /// Writes admitted that have not reached the writer.
     pub(crate) arriving: Arc<AtomicUsize>,
+    /// The index ran out of space; it may refuse writes until it is opened again.
+    pub(crate) index_starved: AtomicBool,
     /// Everything before it is durable.
     pub(crate) durable_end: Mutex<Position>,
     failed: OnceLock<String>,
@@ -94,10 +103,13 @@ impl Core {
                 config.limits.open_segments,
             ),
             space: Arc::new(space),
+            buffers: Arc::new(BufferPool::new(POOLED_BYTES)),
+            recent_reads: RecentReads::new(),
             stop: StopSignal::default(),
             active: AtomicU64::new(0),
             shard_count: AtomicU64::new(parts.table.shard_count()),
             arriving: Arc::default(),
+            index_starved: AtomicBool::new(false),
             durable_end: Mutex::new(parts.end),
             failed: OnceLock::new(),
             shared: parts.shared,
@@ -117,10 +129,7 @@ impl Core {
     }
 
     pub(crate) fn base(&self) -> Base<'_> {
-        Base {
-            index: &self.index,
-            table: &self.table,
-        }
+        Base { index: &self.index, table: &self.table }
     }
 
     pub(crate) fn active_segment(&self) -> SegmentId {
@@ -137,6 +146,15 @@ impl Core {
         self.stop.wake();
     }
 
+    /// Sorts out an index error whose cause may wait: without space the drive goes on serving
+    /// reads, and a later probe opens the index again.
+    pub(crate) fn index_failed(&self, error: &IndexError) {
+        match error {
+            IndexError::NoSpace => self.index_starved.store(true, SeqCst),
+            _ => self.fail_index(error),
+        }
+    }
+
     /// Takes the drive offline because its index does not answer.
     pub(crate) fn fail_index(&self, error: &IndexError) {
         if matches!(error, IndexError::Corrupt { .. }) {
@@ -151,9 +169,7 @@ impl Core {
 
     /// Why the drive cannot answer, for errors that are raised after the fact.
     pub(crate) fn offline_reason(&self) -> String {
-        self.failed()
-            .unwrap_or("the drive is being closed")
-            .to_owned()
+        self.failed().unwrap_or("the drive is being closed").to_owned()
     }
 
     /// Looks whether the path still leads to this drive.
@@ -171,6 +187,14 @@ impl Core {
         }
     }
 
+    /// Whether the index takes writes, as far as that is known.
+    pub(crate) fn check_index(&self) -> Result<(), String> {
+        if self.index_starved.load(SeqCst) && self.health() == DeviceHealth::Online {
+            return Err("the index ran out of space and is opened again".to_owned());
+        }
+        Ok(())
+    }
+
     /// Asks the file system how much space there is.
     pub(crate) fn refresh_space(&self) -> Result<(), String> {
         let config = self.config();
@@ -180,9 +204,7 @@ impl Core {
             .map_err(|error| format!("the file system does not tell its space: {error}"))?;
         self.space.refresh(found);
         let free_bytes = self.space.free_bytes();
-        self.shared
-            .telemetry
-            .set_levels(free_bytes, self.shard_count.load(SeqCst));
+        self.shared.telemetry.set_levels(free_bytes, self.shard_count.load(SeqCst));
         self.shared.telemetry.set_state(self.health());
         Ok(())
     }

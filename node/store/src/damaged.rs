@@ -14,10 +14,7 @@ pub(crate) struct DamagedSet {
 
 impl DamagedSet {
     pub(crate) fn new(max: usize) -> Self {
-        Self {
-            max,
-            keys: Mutex::default(),
-        }
+        Self { max, keys: Mutex::default() }
     }
 
     /// Adds a shard; false when it was there already or there is no room.
@@ -53,11 +50,7 @@ mod tests {
     use super::*;
 
     fn key(manifest: u64) -> ShardKey {
-        ShardKey {
-            manifest: ManifestId(manifest),
-            stripe: StripeSeq(0),
-            index: ShardIndex(0),
-        }
+        ShardKey { manifest: ManifestId(manifest), stripe: StripeSeq(0), index: ShardIndex(0) }
     }
 
     #[test]

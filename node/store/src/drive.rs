@@ -212,20 +212,13 @@ impl Drive {
     ) -> Result<(), PutShardError> {
         let device = self.inner.shared.config.device;
         let offline = |reason| PutShardError::Offline { device, reason };
-        let answered = self
-            .session()
-            .map_err(offline)?
-            .put(key, root, payload, replace)?;
-        answered
-            .await
-            .unwrap_or_else(|_| Err(offline(self.lost_reason())))
+        let answered = self.session().map_err(offline)?.put(key, root, payload, replace)?;
+        answered.await.unwrap_or_else(|_| Err(offline(self.lost_reason())))
     }
 
     /// Why an admitted call got no answer.
     fn lost_reason(&self) -> String {
-        self.session()
-            .err()
-            .unwrap_or_else(|| "the drive stopped".to_owned())
+        self.session().err().unwrap_or_else(|| "the drive stopped".to_owned())
     }
 }
 
@@ -260,9 +253,7 @@ impl Inner {
         if started.elapsed() > limit
             && let Slot::Open(session) = &*self.slot.read()
         {
-            session
-                .core
-                .fail(format!("the drive did not answer for {limit:?}"));
+            session.core.fail(format!("the drive did not answer for {limit:?}"));
         }
         false
     }
@@ -277,7 +268,10 @@ impl Inner {
             let core = &session.core;
             let well = match core.failed() {
                 Some(reason) => Err(reason.to_owned()),
-                None => core.check_present().and_then(|()| core.refresh_space()),
+                None => core
+                    .check_present()
+                    .and_then(|()| core.refresh_space())
+                    .and_then(|()| core.check_index()),
             };
             let Err(reason) = well else { return };
             core.fail(reason);
@@ -297,10 +291,7 @@ impl Inner {
         if let Err(failure) = self.open_with(false, &progress) {
             let reason = failure.to_string();
             if self.set_reason(reason.clone()) {
-                warn!(
-                    device = self.shared.config.device.0,
-                    reason, "drive stays offline"
-                );
+                warn!(device = self.shared.config.device.0, reason, "drive stays offline");
             }
         }
     }
@@ -415,10 +406,7 @@ impl Inner {
             OpenFailure::NotEmpty => Err(OpenDriveError::NotADrive { directory }),
             other => {
                 let reason = other.to_string();
-                warn!(
-                    device = self.shared.config.device.0,
-                    reason, "drive is offline"
-                );
+                warn!(device = self.shared.config.device.0, reason, "drive is offline");
                 Ok(())
             }
         }
@@ -440,26 +428,20 @@ impl ShardService for Drive {
         let device = self.inner.shared.config.device;
         let offline = |reason| GetShardError::Offline { device, reason };
         let session = self.session().map_err(offline)?;
-        let slot = session.read_slot().ok_or(GetShardError::Busy { device })?;
+        let slot = session.read_slot()?;
         let answered = session.read(slot, move |core, _| reader::get(core, key, range));
         drop(session);
-        answered
-            .await
-            .unwrap_or_else(|_| Err(offline(self.lost_reason())))
+        answered.await.unwrap_or_else(|_| Err(offline(self.lost_reason())))
     }
 
     async fn verify(&self, key: ShardKey) -> Result<ShardEntry, GetShardError> {
         let device = self.inner.shared.config.device;
         let offline = |reason| GetShardError::Offline { device, reason };
         let session = self.session().map_err(offline)?;
-        let slot = session.read_slot().ok_or(GetShardError::Busy { device })?;
-        let answered = session.read(slot, move |core, scratch| {
-            reader::verify(core, key, scratch)
-        });
+        let slot = session.read_slot()?;
+        let answered = session.read(slot, move |core, scratch| reader::verify(core, key, scratch));
         drop(session);
-        answered
-            .await
-            .unwrap_or_else(|_| Err(offline(self.lost_reason())))
+        answered.await.unwrap_or_else(|_| Err(offline(self.lost_reason())))
     }
 
     async fn replace(
@@ -477,9 +459,7 @@ impl ShardService for Drive {
         let session = self.session().map_err(offline)?;
         let answered = session.delete(keys).await?;
         drop(session);
-        answered
-            .await
-            .unwrap_or_else(|_| Err(offline(self.lost_reason())))
+        answered.await.unwrap_or_else(|_| Err(offline(self.lost_reason())))
     }
 
     async fn list(
@@ -490,10 +470,7 @@ impl ShardService for Drive {
         let device = self.inner.shared.config.device;
         let offline = |reason| ListShardsError::Offline { device, reason };
         let session = self.session().map_err(offline)?;
-        let slot = session
-            .list_slot()
-            .await
-            .ok_or_else(|| offline(self.lost_reason()))?;
+        let slot = session.list_slot().await.ok_or_else(|| offline(self.lost_reason()))?;
         let answered = session.read(slot, move |core, _| {
             core.index.shards(after, limit).map_err(|error| {
                 core.fail_index(&error);
@@ -501,10 +478,7 @@ impl ShardService for Drive {
             })
         });
         drop(session);
-        answered
-            .await
-            .unwrap_or_else(|_| Err(self.lost_reason()))
-            .map_err(offline)
+        answered.await.unwrap_or_else(|_| Err(self.lost_reason())).map_err(offline)
     }
 
     fn status(&self) -> DeviceStatus {

@@ -68,11 +68,7 @@ struct Unsynced {
 enum UnsyncedName {
     Created(PathBuf),
     Removed(PathBuf, Vec<u8>),
-    Renamed {
-        from: PathBuf,
-        to: PathBuf,
-        replaced: Option<Vec<u8>>,
-    },
+    Renamed { from: PathBuf, to: PathBuf, replaced: Option<Vec<u8>> },
 }
 
 impl UnsyncedName {
@@ -178,16 +174,8 @@ impl State {
             }
         }
         let longer = len.saturating_sub(unsynced.durable_len) / PAGE;
-        let kept = if self.chance() {
-            longer
-        } else {
-            self.next_random() % (longer + 1)
-        };
-        file.set_len(
-            (unsynced.durable_len + kept * PAGE)
-                .min(len)
-                .max(unsynced.durable_len),
-        )
+        let kept = if self.chance() { longer } else { self.next_random() % (longer + 1) };
+        file.set_len((unsynced.durable_len + kept * PAGE).min(len).max(unsynced.durable_len))
     }
 
     fn check(&self, fault: Option<Fault>) -> io::Result<()> {
@@ -197,9 +185,7 @@ impl State {
         match fault.filter(|fault| self.faults.contains(fault)) {
             None => Ok(()),
             Some(Fault::NoSpace) => Err(io::ErrorKind::StorageFull.into()),
-            Some(_) => Err(io::Error::from_raw_os_error(
-                rustix::io::Errno::IO.raw_os_error(),
-            )),
+            Some(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())),
         }
     }
 }
@@ -230,13 +216,7 @@ impl Vfs for FaultyVfs {
         let inner = state.inner.open(path, mode)?;
         if writes && !state.files.contains_key(path) {
             let durable_len = inner.len()?;
-            state.files.insert(
-                path.to_owned(),
-                Unsynced {
-                    durable_len,
-                    pages: BTreeMap::new(),
-                },
-            );
+            state.files.insert(path.to_owned(), Unsynced { durable_len, pages: BTreeMap::new() });
         }
         Ok(Arc::new(FaultyFile {
             reader: state.inner.open(path, OpenMode::Read)?,
@@ -266,13 +246,9 @@ impl Vfs for FaultyVfs {
         state.inner.rename(from, to)?;
         state.files.remove(from);
         state.files.remove(to);
-        state
-            .names
-            .retain(|name| !matches!(name, UnsyncedName::Created(path) if path == from));
+        state.names.retain(|name| !matches!(name, UnsyncedName::Created(path) if path == from));
         let (from, to) = (from.to_owned(), to.to_owned());
-        state
-            .names
-            .push(UnsyncedName::Renamed { from, to, replaced });
+        state.names.push(UnsyncedName::Renamed { from, to, replaced });
         Ok(())
     }
 
@@ -282,9 +258,7 @@ impl Vfs for FaultyVfs {
         let content = std::fs::read(path)?;
         state.inner.remove_file(path)?;
         state.files.remove(path);
-        state
-            .names
-            .push(UnsyncedName::Removed(path.to_owned(), content));
+        state.names.push(UnsyncedName::Removed(path.to_owned(), content));
         Ok(())
     }
 
@@ -381,6 +355,10 @@ impl VfsFile for FaultyFile {
         let len = self.inner.len()?;
         self.remember(&mut state, len_bytes, len.max(len_bytes))?;
         self.inner.set_len(len_bytes)
+    }
+
+    fn bypasses_cache(&self) -> bool {
+        self.inner.bypasses_cache()
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -36,10 +36,7 @@ pub struct IdentifyDriveError {
 /// [`IdentifyDriveError`] when there is a superblock that cannot be read.
 pub fn identify(directory: &Path) -> Result<Option<DriveIdentity>, IdentifyDriveError> {
     match Superblock::read(&RealVfs::new(), directory) {
-        Ok(found) => Ok(Some(DriveIdentity {
-            cluster: found.cluster,
-            device: found.device,
-        })),
+        Ok(found) => Ok(Some(DriveIdentity { cluster: found.cluster, device: found.device })),
         Err(SuperblockError::Missing) => Ok(None),
         Err(error) => Err(IdentifyDriveError {
             directory: directory.display().to_string(),
@@ -68,13 +65,7 @@ mod tests {
         };
         superblock.write(&RealVfs::new(), dir.path()).unwrap();
         let found = identify(dir.path()).unwrap().unwrap();
-        assert_eq!(
-            found,
-            DriveIdentity {
-                cluster: superblock.cluster,
-                device: superblock.device
-            }
-        );
+        assert_eq!(found, DriveIdentity { cluster: superblock.cluster, device: superblock.device });
         std::fs::write(dir.path().join("superblock"), b"junk").unwrap();
         assert!(identify(dir.path()).is_err());
     }

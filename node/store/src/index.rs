@@ -67,9 +67,7 @@ impl From<rocksdb::Error> for IndexError {
 
 impl From<RowError> for IndexError {
     fn from(error: RowError) -> Self {
-        Self::Corrupt {
-            reason: error.to_string(),
-        }
+        Self::Corrupt { reason: error.to_string() }
     }
 }
 
@@ -85,9 +83,7 @@ impl Index {
         buffer_bytes: usize,
         cache: Option<&IndexCache>,
     ) -> Result<Self, IndexError> {
-        Ok(Self {
-            db: DB::open(&options(buffer_bytes, cache), directory)?,
-        })
+        Ok(Self { db: DB::open(&options(buffer_bytes, cache), directory)? })
     }
 
     pub(crate) fn shard(&self, key: &ShardKey) -> Result<Option<ShardRow>, IndexError> {
@@ -153,9 +149,7 @@ impl Index {
     /// Whether something live lies at or after `from` within its segment.
     pub(crate) fn has_place_from(&self, from: Position) -> Result<bool, IndexError> {
         let next = self.places(from, 1)?;
-        Ok(next
-            .first()
-            .is_some_and(|(position, _)| position.segment == from.segment))
+        Ok(next.first().is_some_and(|(position, _)| position.segment == from.segment))
     }
 
     pub(crate) fn place(&self, position: Position) -> Result<Option<Place>, IndexError> {
@@ -169,13 +163,8 @@ impl Index {
     pub(crate) fn segments(&self) -> Result<Vec<(SegmentId, SegmentStats)>, IndexError> {
         let mut segments = Vec::new();
         self.each(&[SEGMENT], SEGMENT + 1, |key, value| {
-            let id = key[1..].try_into().map_err(|_| RowError {
-                kind: "segment key",
-            })?;
-            segments.push((
-                SegmentId(u64::from_be_bytes(id)),
-                SegmentStats::decode(value)?,
-            ));
+            let id = key[1..].try_into().map_err(|_| RowError { kind: "segment key" })?;
+            segments.push((SegmentId(u64::from_be_bytes(id)), SegmentStats::decode(value)?));
             Ok(true)
         })?;
         Ok(segments)

@@ -24,17 +24,13 @@ pub(crate) fn run(core: &Arc<Core>, writer: SyncSender<WriterCommand>, mut scrub
         }
         let compacted = compactor.step(&mut scratch);
         if let Some(bytes) = compacted
-            && !core
-                .stop
-                .pace(time_for(bytes, limits.compact_bytes_per_second))
+            && !core.stop.pace(time_for(bytes, limits.compact_bytes_per_second))
         {
             return;
         }
         let scrubbed = scrubber.step(&mut scratch);
         if let Some(bytes) = scrubbed
-            && !core
-                .stop
-                .pace(time_for(bytes, limits.scrub_bytes_per_second))
+            && !core.stop.pace(time_for(bytes, limits.scrub_bytes_per_second))
         {
             return;
         }

@@ -95,13 +95,7 @@ impl Opening<'_> {
         let (superblock, formatted) = match Superblock::read(vfs, &config.directory) {
             Ok(found) => {
                 self.check(&found)?;
-                (
-                    Superblock {
-                        open_count: found.open_count + 1,
-                        ..found
-                    },
-                    false,
-                )
+                (Superblock { open_count: found.open_count + 1, ..found }, false)
             }
             Err(SuperblockError::Missing) => (self.new_superblock()?, true),
             Err(error) => return Err(error.into()),
@@ -139,24 +133,17 @@ impl Opening<'_> {
     fn check(&self, found: &Superblock) -> Result<(), OpenFailure> {
         let config = &self.shared.config;
         if found.cluster != config.cluster {
-            return Err(OpenFailure::ForeignCluster {
-                found: found.cluster,
-            });
+            return Err(OpenFailure::ForeignCluster { found: found.cluster });
         }
         if found.device != config.device {
-            return Err(OpenFailure::WrongDevice {
-                found: found.device,
-            });
+            return Err(OpenFailure::WrongDevice { found: found.device });
         }
         Ok(())
     }
 
     fn check_may_format(&self, names: &[OsString]) -> Result<(), OpenFailure> {
         let config = &self.shared.config;
-        if !names
-            .iter()
-            .all(|name| NEUTRAL_NAMES.iter().any(|neutral| name == neutral))
-        {
+        if !names.iter().all(|name| NEUTRAL_NAMES.iter().any(|neutral| name == neutral)) {
             return Err(OpenFailure::NotEmpty);
         }
         if !config.format_if_empty {
@@ -201,10 +188,7 @@ impl Opening<'_> {
                 runs = recovered.damaged_runs,
                 "damage between records"
             );
-            self.shared
-                .telemetry
-                .damaged
-                .increment(recovered.damaged_runs);
+            self.shared.telemetry.damaged.increment(recovered.damaged_runs);
         }
         Ok(recovered)
     }
@@ -217,10 +201,7 @@ impl Opening<'_> {
     ) -> Result<Session, OpenFailure> {
         let config = &self.shared.config;
         let active = if recovered.may_continue {
-            let Position {
-                segment,
-                offset_bytes,
-            } = recovered.end;
+            let Position { segment, offset_bytes } = recovered.end;
             let path = segment_path(&config.directory, segment);
             let file = config.vfs.open(&path, OpenMode::Append)?;
             Some(Appender::new(file, segment, offset_bytes))

@@ -5,7 +5,14 @@
 //! - a record that moved while it was read is looked up again, so compaction is invisible;
 //! - damage is noted for repair, unless the drive itself is gone.
 
-use std::io;
+use std::{
+    io,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use node_proto::{ByteRange, GetShardError, ShardEntry, ShardKey};
@@ -13,10 +20,12 @@ use node_proto::{ByteRange, GetShardError, ShardEntry, ShardKey};
 use crate::{
     aligned::AlignedBuffer,
     core::Core,
-    record::{HEADER_BYTES, PAGE_BYTES, RecordHeader, RecordKind, root_of, trailer_matches},
+    record::{
+        HEADER_BYTES, PAGE_BYTES, Position, RecordHeader, RecordKind, root_of, trailer_matches,
+    },
     rows::ShardRow,
     segments::Source,
-    vfs::read_full_at,
+    vfs::{VfsFile, read_full_at},
 };
 
 /// How often a shard is looked up again because it moved meanwhile. Chosen: a second move within
@@ -25,6 +34,32 @@ const ATTEMPTS: usize = 4;
 /// Header and range are read together when at most this much lies between them. Chosen: the cost
 /// of a second read on a fast drive.
 const JOIN_BYTES: u64 = 64 << 10;
+
+/// Ranges of at least this length bypass the page cache when read for the first time. Measured
+/// with `drive_bench`: filling the cache costs several times the processor time of the transfer.
+const BYPASS_BYTES: u64 = 256 << 10;
+/// Records remembered to tell a first read from a repeated one. Chosen: 16 GiB of full shards.
+const RECENT_READS: usize = 8192;
+
+/// Which records were read lately, approximately: a record is forgotten when another falls into
+/// its place.
+pub(crate) struct RecentReads(Box<[AtomicU64]>);
+
+impl RecentReads {
+    pub(crate) fn new() -> Self {
+        Self((0..RECENT_READS).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Whether this is the first read of a record for a while. What is read again is worth the
+    /// page cache.
+    fn is_first(&self, position: Position) -> bool {
+        // Fibonacci hashing; pages of up to 2^20 segments stay apart.
+        let name = position.segment.0 << 40 ^ position.offset_bytes;
+        let hash = (name / PAGE_BYTES as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let place = (hash >> 32) as usize % RECENT_READS;
+        self.0[place].swap(hash, Ordering::Relaxed) != hash
+    }
+}
 
 /// Why a record could not be read as the index describes it.
 #[derive(Debug)]
@@ -36,17 +71,11 @@ pub(crate) struct ReadFault {
 
 impl ReadFault {
     fn content(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            io: false,
-        }
+        Self { reason: reason.into(), io: false }
     }
 
     fn io(error: &io::Error) -> Self {
-        Self {
-            reason: error.to_string(),
-            io: true,
-        }
+        Self { reason: error.to_string(), io: true }
     }
 }
 
@@ -67,10 +96,7 @@ pub(crate) fn get(core: &Core, key: ShardKey, range: ByteRange) -> Result<Bytes,
         }
         read_range(core, key, row, range).map_err(Stop::Fault)
     })?;
-    core.shared
-        .telemetry
-        .read_bytes
-        .increment(bytes.len() as u64);
+    core.shared.telemetry.read_bytes.increment(bytes.len() as u64);
     Ok(bytes)
 }
 
@@ -82,11 +108,7 @@ pub(crate) fn verify(
 ) -> Result<ShardEntry, GetShardError> {
     with_row(core, key, |row| {
         read_record(core, key, row, scratch).map_err(Stop::Fault)?;
-        Ok(ShardEntry {
-            key,
-            len_bytes: u64::from(row.payload_bytes),
-            root: row.root,
-        })
+        Ok(ShardEntry { key, len_bytes: u64::from(row.payload_bytes), root: row.root })
     })
 }
 
@@ -98,15 +120,9 @@ pub(crate) fn read_record<'a>(
     scratch: &'a mut AlignedBuffer,
 ) -> Result<&'a [u8], ReadFault> {
     let start = row.position.offset_bytes;
-    let known = core
-        .table
-        .lock()
-        .get(row.position.segment)
-        .map_or(0, |entry| entry.file_bytes);
+    let known = core.table.lock().get(row.position.segment).map_or(0, |entry| entry.file_bytes);
     if start + row.record_bytes() > known {
-        return Err(ReadFault::content(
-            "its record lies beyond the end of its segment",
-        ));
+        return Err(ReadFault::content("its record lies beyond the end of its segment"));
     }
     let record_bytes = usize::try_from(row.record_bytes())
         .map_err(|_| ReadFault::content("its record does not fit into memory"))?;
@@ -172,10 +188,7 @@ fn with_row<T>(
     mut read: impl FnMut(&ShardRow) -> Result<T, Stop>,
 ) -> Result<T, GetShardError> {
     let device = core.device();
-    let offline = || GetShardError::Offline {
-        device,
-        reason: core.offline_reason(),
-    };
+    let offline = || GetShardError::Offline { device, reason: core.offline_reason() };
     let mut row = lookup(core, key)?;
     for attempt in 1.. {
         let fault = match read(&row) {
@@ -194,11 +207,7 @@ fn with_row<T>(
         if now == row {
             note_damage(core, key, &fault);
         }
-        return Err(GetShardError::Damaged {
-            key,
-            device,
-            reason: fault.reason,
-        });
+        return Err(GetShardError::Damaged { key, device, reason: fault.reason });
     }
     unreachable!("the loop above only ends by returning")
 }
@@ -210,10 +219,7 @@ fn lookup(core: &Core, key: ShardKey) -> Result<ShardRow, GetShardError> {
         Ok(None) => Err(GetShardError::NotFound { key, device }),
         Err(error) => {
             core.fail_index(&error);
-            Err(GetShardError::Offline {
-                device,
-                reason: core.offline_reason(),
-            })
+            Err(GetShardError::Offline { device, reason: core.offline_reason() })
         }
     }
 }
@@ -224,37 +230,74 @@ fn read_range(
     row: &ShardRow,
     range: ByteRange,
 ) -> Result<Bytes, ReadFault> {
-    let file = core
-        .files
-        .open(row.position.segment, Source::Cache)
-        .map_err(|error| ReadFault::io(&error))?;
-    let read = |len: usize, at: u64| -> Result<Vec<u8>, ReadFault> {
-        let mut bytes = vec![0; len];
-        let mut filled = 0;
-        while filled < len {
-            match file.read_at(&mut bytes[filled..], at + filled as u64) {
-                Ok(0) => return Err(ReadFault::content("its record is cut off")),
-                Ok(more) => filled += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(ReadFault::io(&error)),
-            }
-        }
-        Ok(bytes)
-    };
     let start = row.position.offset_bytes;
     // Both fit: the range lies inside a payload whose length is a u32.
     let (skip, len) = (range.offset_bytes as usize, range.len_bytes as usize);
+    if range.len_bytes >= BYPASS_BYTES && core.recent_reads.is_first(row.position) {
+        let file = open(core, row, Source::Medium)?;
+        if file.bypasses_cache() {
+            return read_range_from_medium(core, file.as_ref(), key, row, skip..skip + len);
+        }
+    }
+    let file = open(core, row, Source::Cache)?;
     if range.offset_bytes <= JOIN_BYTES {
-        let bytes = read(HEADER_BYTES + skip + len, start)?;
+        let mut bytes = vec![0; HEADER_BYTES + skip + len];
+        fill(file.as_ref(), &mut bytes, start)?;
         check_header(core, key, row, &bytes)?;
         return Ok(Bytes::from(bytes).slice(HEADER_BYTES + skip..));
     }
-    let header = read(HEADER_BYTES, start)?;
+    let mut header = [0; HEADER_BYTES];
+    fill(file.as_ref(), &mut header, start)?;
     check_header(core, key, row, &header)?;
-    Ok(Bytes::from(read(
-        len,
-        start + HEADER_BYTES as u64 + range.offset_bytes,
-    )?))
+    let mut bytes = vec![0; len];
+    fill(file.as_ref(), &mut bytes, start + (HEADER_BYTES + skip) as u64)?;
+    Ok(Bytes::from(bytes))
+}
+
+/// Reads a range past the page cache, in whole pages.
+fn read_range_from_medium(
+    core: &Core,
+    file: &dyn VfsFile,
+    key: ShardKey,
+    row: &ShardRow,
+    range: Range<usize>,
+) -> Result<Bytes, ReadFault> {
+    let start = row.position.offset_bytes;
+    let mut from = (HEADER_BYTES + range.start) / PAGE_BYTES * PAGE_BYTES;
+    if from as u64 <= JOIN_BYTES {
+        from = 0;
+    } else {
+        let mut header = core.buffers.take(PAGE_BYTES);
+        fill(file, &mut header.bytes_mut()[..PAGE_BYTES], start)?;
+        check_header(core, key, row, header.as_ref())?;
+    }
+    // Records end on a page boundary, so the last page is there.
+    let len = (HEADER_BYTES + range.end).next_multiple_of(PAGE_BYTES) - from;
+    let mut buffer = core.buffers.take(len);
+    fill(file, &mut buffer.bytes_mut()[..len], start + from as u64)?;
+    if from == 0 {
+        check_header(core, key, row, buffer.as_ref())?;
+    }
+    let first = HEADER_BYTES + range.start - from;
+    Ok(Bytes::from_owner(buffer).slice(first..first + range.len()))
+}
+
+fn open(core: &Core, row: &ShardRow, source: Source) -> Result<Arc<dyn VfsFile>, ReadFault> {
+    core.files.open(row.position.segment, source).map_err(|error| ReadFault::io(&error))
+}
+
+/// Fills `buffer` or says why not.
+fn fill(file: &dyn VfsFile, buffer: &mut [u8], offset_bytes: u64) -> Result<(), ReadFault> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset_bytes + filled as u64) {
+            Ok(0) => return Err(ReadFault::content("its record is cut off")),
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ReadFault::io(&error)),
+        }
+    }
+    Ok(())
 }
 
 fn check_header(core: &Core, key: ShardKey, row: &ShardRow, bytes: &[u8]) -> Result<(), ReadFault> {
@@ -272,8 +315,6 @@ fn check_header(core: &Core, key: ShardKey, row: &ShardRow, bytes: &[u8]) -> Res
     if found == expected {
         Ok(())
     } else {
-        Err(ReadFault::content(
-            "its record is not the one the index describes",
-        ))
+        Err(ReadFault::content("its record is not the one the index describes"))
     }
 }

@@ -156,11 +156,7 @@ impl RecordHeader {
         position: Position,
     ) -> Result<Self, HeaderError> {
         let header = Self::decode(bytes, uuid)?;
-        if header.position == position {
-            Ok(header)
-        } else {
-            Err(HeaderError::NoMagic)
-        }
+        if header.position == position { Ok(header) } else { Err(HeaderError::NoMagic) }
     }
 
     /// Bytes the record takes in its segment.
@@ -184,9 +180,7 @@ pub(crate) fn encode_trailer(seq: Seq) -> [u8; TRAILER_BYTES] {
 
 /// Whether `bytes` start with the trailer of the record with number `seq`.
 pub(crate) fn trailer_matches(bytes: &[u8], seq: Seq) -> bool {
-    bytes
-        .get(..TRAILER_BYTES)
-        .is_some_and(|found| found == encode_trailer(seq))
+    bytes.get(..TRAILER_BYTES).is_some_and(|found| found == encode_trailer(seq))
 }
 
 /// One deletion.
@@ -241,20 +235,12 @@ fn header_crc(uuid: DeviceUuid, covered: &[u8]) -> u32 {
 
 /// The first four bytes as a number. Callers pass slices of fixed-size headers.
 fn be_u32(bytes: &[u8]) -> u32 {
-    u32::from_be_bytes(
-        *bytes
-            .first_chunk()
-            .expect("the caller passes four bytes or more"),
-    )
+    u32::from_be_bytes(*bytes.first_chunk().expect("the caller passes four bytes or more"))
 }
 
 /// The first eight bytes as a number. Callers pass slices of fixed-size headers.
 fn be_u64(bytes: &[u8]) -> u64 {
-    u64::from_be_bytes(
-        *bytes
-            .first_chunk()
-            .expect("the caller passes eight bytes or more"),
-    )
+    u64::from_be_bytes(*bytes.first_chunk().expect("the caller passes eight bytes or more"))
 }
 
 #[cfg(test)]
@@ -279,10 +265,7 @@ mod tests {
             kind: RecordKind::Shard,
             key: Some(key()),
             seq: Seq(0x1112_1314_1516_1718),
-            position: Position {
-                segment: SegmentId(0x21),
-                offset_bytes: 0x3000,
-            },
+            position: Position { segment: SegmentId(0x21), offset_bytes: 0x3000 },
             payload_bytes: 0x0004_0000,
             root: ShardRoot([0xee; 32]),
         }
@@ -299,27 +282,17 @@ mod tests {
 
     #[test]
     fn trailer_has_golden_bytes() {
-        assert_eq!(
-            hex(&encode_trailer(Seq(0x0102))),
-            "444d524543454e440000000000000102"
-        );
+        assert_eq!(hex(&encode_trailer(Seq(0x0102))), "444d524543454e440000000000000102");
     }
 
     #[test]
     fn tombstones_have_golden_bytes() {
-        let tombstone = Tombstone {
-            key: key(),
-            seq: Seq(9),
-            origin: SegmentId(7),
-        };
+        let tombstone = Tombstone { key: key(), seq: Seq(9), origin: SegmentId(7) };
         assert_eq!(
             hex(&encode_tombstones(&[tombstone])),
             "01020304050607080a0b0c0d0500000000000000090000000000000007"
         );
-        assert_eq!(
-            decode_tombstones(&encode_tombstones(&[tombstone])),
-            Some(vec![tombstone])
-        );
+        assert_eq!(decode_tombstones(&encode_tombstones(&[tombstone])), Some(vec![tombstone]));
         assert_eq!(decode_tombstones(&[0; TOMBSTONE_BYTES + 1]), None);
     }
 
@@ -330,14 +303,8 @@ mod tests {
             RecordHeader::decode(&bytes, DeviceUuid([1; 16])),
             Err(HeaderError::BadChecksum)
         );
-        let elsewhere = Position {
-            segment: SegmentId(0x21),
-            offset_bytes: 0x4000,
-        };
-        assert_eq!(
-            RecordHeader::decode_at(&bytes, UUID, elsewhere),
-            Err(HeaderError::NoMagic)
-        );
+        let elsewhere = Position { segment: SegmentId(0x21), offset_bytes: 0x4000 };
+        assert_eq!(RecordHeader::decode_at(&bytes, UUID, elsewhere), Err(HeaderError::NoMagic));
     }
 
     #[test]

@@ -92,23 +92,13 @@ impl Recovery<'_> {
         for id in ids {
             let path = segment_path(directory, id);
             let cut = self.cut.filter(|cut| id >= cut.segment);
-            let mode = if cut.is_some() {
-                OpenMode::Append
-            } else {
-                OpenMode::Read
-            };
+            let mode = if cut.is_some() { OpenMode::Append } else { OpenMode::Read };
             let file = vfs.open(&path, mode).map_err(at(&path))?;
             let mut len = file.len().map_err(at(&path))?;
             if let Some(cut) = cut {
-                let keep = if id == cut.segment {
-                    cut.offset_bytes
-                } else {
-                    0
-                };
+                let keep = if id == cut.segment { cut.offset_bytes } else { 0 };
                 if len > keep {
-                    file.set_len(keep)
-                        .and_then(|()| file.sync_data())
-                        .map_err(at(&path))?;
+                    file.set_len(keep).and_then(|()| file.sync_data()).map_err(at(&path))?;
                     len = keep;
                 }
             }
@@ -143,32 +133,15 @@ impl Recovery<'_> {
             table.set_stats(id, stats);
         }
         let start = checkpoint.position;
-        if segments
-            .keys()
-            .any(|id| *id < start.segment && table.get(*id).is_none())
-        {
-            warn!(
-                device = self.config.device.0,
-                "segments are unknown to the index"
-            );
+        if segments.keys().any(|id| *id < start.segment && table.get(*id).is_none()) {
+            warn!(device = self.config.device.0, "segments are unknown to the index");
             return Ok(None);
         }
         let table = Mutex::new(table);
-        let mut pass = Pass::new(
-            self,
-            Base {
-                index: &index,
-                table: &table,
-            },
-            true,
-        );
+        let mut pass = Pass::new(self, Base { index: &index, table: &table }, true);
         pass.next_seq = checkpoint.next_seq;
         for (id, len_bytes) in segments.range(start.segment..) {
-            let from_bytes = if *id == start.segment {
-                start.offset_bytes
-            } else {
-                0
-            };
+            let from_bytes = if *id == start.segment { start.offset_bytes } else { 0 };
             pass.segment(*id, from_bytes, *len_bytes, Depth::Whole)?;
         }
         let mut end = pass.finish()?;
@@ -178,12 +151,9 @@ impl Recovery<'_> {
         let newest = segments.keys().next_back().copied().unwrap_or(SegmentId(0));
         // A newest segment shorter than what the checkpoint promised has lost records.
         let short = newest == start.segment
-            && segments
-                .get(&newest)
-                .is_some_and(|len| *len < start.offset_bytes);
+            && segments.get(&newest).is_some_and(|len| *len < start.offset_bytes);
         end.may_continue &= !short;
-        self.complete(index, table, end, newest, checkpoint.next_segment)
-            .map(Some)
+        self.complete(index, table, end, newest, checkpoint.next_segment).map(Some)
     }
 
     /// Builds a new index from all segments.
@@ -204,14 +174,7 @@ impl Recovery<'_> {
         }
         let index = self.open_index()?;
         let table = Mutex::new(SegmentTable::default());
-        let mut pass = Pass::new(
-            self,
-            Base {
-                index: &index,
-                table: &table,
-            },
-            false,
-        );
+        let mut pass = Pass::new(self, Base { index: &index, table: &table }, false);
         let newest = segments.keys().next_back().copied().unwrap_or(SegmentId(0));
         for (number, (id, len_bytes)) in segments.iter().enumerate() {
             (self.progress)(format!(
@@ -219,11 +182,7 @@ impl Recovery<'_> {
                 number + 1,
                 segments.len()
             ));
-            let depth = if *id == newest {
-                Depth::Whole
-            } else {
-                Depth::Ends
-            };
+            let depth = if *id == newest { Depth::Whole } else { Depth::Ends };
             pass.segment(*id, 0, *len_bytes, depth)?;
         }
         let end = pass.finish()?;
@@ -250,10 +209,7 @@ impl Recovery<'_> {
             Some((id, sound_bytes)) if id == newest => sound_bytes,
             _ => file_bytes,
         };
-        let position = Position {
-            segment: newest,
-            offset_bytes: sound,
-        };
+        let position = Position { segment: newest, offset_bytes: sound };
         let may_continue = end.may_continue
             && newest.0 > 0
             && table.get(newest).is_some()
@@ -272,10 +228,7 @@ impl Recovery<'_> {
         let end_position = if may_continue {
             position
         } else {
-            Position {
-                segment: newest,
-                offset_bytes: file_bytes,
-            }
+            Position { segment: newest, offset_bytes: file_bytes }
         };
         index.write_checkpoint(&Checkpoint {
             uuid: self.uuid,
@@ -296,11 +249,8 @@ impl Recovery<'_> {
 
     /// Finishes what a crash interrupted: segments that were emptied and not yet unlinked.
     fn unlink_retiring(&self, table: &mut SegmentTable) -> Result<(), RecoverError> {
-        let retiring: Vec<SegmentId> = table
-            .iter()
-            .filter(|(_, entry)| entry.stats.retiring)
-            .map(|(id, _)| id)
-            .collect();
+        let retiring: Vec<SegmentId> =
+            table.iter().filter(|(_, entry)| entry.stats.retiring).map(|(id, _)| id).collect();
         for id in retiring {
             let path = segment_path(&self.config.directory, id);
             match self.config.vfs.remove_file(&path) {
@@ -368,16 +318,10 @@ impl<'a> Pass<'a> {
         self.changes.touch(self.base, segment);
         if depth == Depth::Whole {
             // Durable first, so that what is read now is what a later crash leaves.
-            let file = config
-                .vfs
-                .open(&path, OpenMode::Append)
-                .map_err(at(&path))?;
+            let file = config.vfs.open(&path, OpenMode::Append).map_err(at(&path))?;
             file.sync_data().map_err(at(&path))?;
         }
-        let file = config
-            .vfs
-            .open(&path, OpenMode::ReadMedium)
-            .map_err(at(&path))?;
+        let file = config.vfs.open(&path, OpenMode::ReadMedium).map_err(at(&path))?;
         let scan = Scan {
             file: file.as_ref(),
             segment,
@@ -386,15 +330,10 @@ impl<'a> Pass<'a> {
             len_bytes,
             depth,
         };
-        let end: ScanEnd = scan
-            .run(|found| self.record(&found))
-            .map_err(|error| match error {
-                ScanError::Io(source) => RecoverError::Io {
-                    path: path.clone(),
-                    source,
-                },
-                ScanError::Visit(error) => RecoverError::Index(error),
-            })?;
+        let end: ScanEnd = scan.run(|found| self.record(&found)).map_err(|error| match error {
+            ScanError::Io(source) => RecoverError::Io { path: path.clone(), source },
+            ScanError::Visit(error) => RecoverError::Index(error),
+        })?;
         if end.damaged_runs > 0 || end.sound_bytes < len_bytes {
             warn!(
                 device = config.device.0,
@@ -409,19 +348,17 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    fn record(&mut self, found: &Found<'_>) -> Result<(), IndexError> {
-        let header = match found {
+    fn record(&mut self, found: &Found) -> Result<(), IndexError> {
+        let header = found.header();
+        match found {
             Found::Shard(header) => {
                 let key = header.key.expect("a shard record decodes with its key");
                 self.changes.replay_shard(self.base, key, header)?;
-                header
             }
             Found::Tombstones(header, tombstones) => {
-                self.changes
-                    .replay_tombstones(self.base, header.position, tombstones)?;
-                header
+                self.changes.replay_tombstones(self.base, header.position, tombstones)?;
             }
-        };
+        }
         self.next_seq = self.next_seq.max(Seq(header.seq.0.saturating_add(1)));
         if self.changes.len() >= BATCH_CHANGES {
             self.changes.commit(self.base, self.logged)?;
@@ -444,3 +381,6 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> RecoverError + use<> {
     let path = path.to_owned();
     move |source| RecoverError::Io { path, source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,14 +31,7 @@ impl ShardRow {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
-        put_u64s(
-            &mut out,
-            &[
-                self.position.segment.0,
-                self.position.offset_bytes,
-                self.seq.0,
-            ],
-        );
+        put_u64s(&mut out, &[self.position.segment.0, self.position.offset_bytes, self.seq.0]);
         out.extend_from_slice(&self.payload_bytes.to_be_bytes());
         out.extend_from_slice(&self.root.0);
         out
@@ -89,9 +82,7 @@ impl Place {
                 let key: [u8; ShardKey::ENCODED_LEN] = fields.take()?;
                 Self::Shard(ShardKey::decode(&key).expect("the array has a key's length"))
             }
-            2 => Self::Tombstones {
-                count: u32::from_be_bytes(fields.take()?),
-            },
+            2 => Self::Tombstones { count: u32::from_be_bytes(fields.take()?) },
             _ => return Err(RowError { kind: "place" }),
         };
         fields.end(place)
@@ -114,10 +105,7 @@ pub(crate) struct SegmentStats {
 impl SegmentStats {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
-        put_u64s(
-            &mut out,
-            &[self.live_bytes, self.live_shards, self.tombstones],
-        );
+        put_u64s(&mut out, &[self.live_bytes, self.live_shards, self.tombstones]);
         out.push(u8::from(self.retiring));
         out
     }
@@ -245,10 +233,7 @@ impl<'a> Fields<'a> {
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], RowError> {
-        let (field, rest) = self
-            .rest
-            .split_first_chunk()
-            .ok_or(RowError { kind: self.kind })?;
+        let (field, rest) = self.rest.split_first_chunk().ok_or(RowError { kind: self.kind })?;
         self.rest = rest;
         Ok(*field)
     }
@@ -258,18 +243,11 @@ impl<'a> Fields<'a> {
     }
 
     fn position(&mut self) -> Result<Position, RowError> {
-        Ok(Position {
-            segment: SegmentId(self.u64()?),
-            offset_bytes: self.u64()?,
-        })
+        Ok(Position { segment: SegmentId(self.u64()?), offset_bytes: self.u64()? })
     }
 
     fn end<T>(&self, row: T) -> Result<T, RowError> {
-        if self.rest.is_empty() {
-            Ok(row)
-        } else {
-            Err(RowError { kind: self.kind })
-        }
+        if self.rest.is_empty() { Ok(row) } else { Err(RowError { kind: self.kind }) }
     }
 }
 
@@ -285,10 +263,7 @@ mod tests {
     }
 
     fn position() -> Position {
-        Position {
-            segment: SegmentId(2),
-            offset_bytes: 0x3000,
-        }
+        Position { segment: SegmentId(2), offset_bytes: 0x3000 }
     }
 
     #[test]
@@ -327,16 +302,8 @@ mod tests {
 
     #[test]
     fn segment_stats_have_golden_bytes() {
-        let stats = SegmentStats {
-            live_bytes: 1,
-            live_shards: 2,
-            tombstones: 3,
-            retiring: true,
-        };
-        assert_eq!(
-            hex(&stats.encode()),
-            "0100000000000000010000000000000002000000000000000301"
-        );
+        let stats = SegmentStats { live_bytes: 1, live_shards: 2, tombstones: 3, retiring: true };
+        assert_eq!(hex(&stats.encode()), "0100000000000000010000000000000002000000000000000301");
         assert_eq!(SegmentStats::decode(&stats.encode()).unwrap(), stats);
     }
 
@@ -355,10 +322,7 @@ mod tests {
                 "d2".repeat(16)
             )
         );
-        assert_eq!(
-            Checkpoint::decode(&checkpoint.encode()).unwrap(),
-            checkpoint
-        );
+        assert_eq!(Checkpoint::decode(&checkpoint.encode()).unwrap(), checkpoint);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - every record whose header, trailer and (when asked) payload are sound is visited, in order;
 //! - damage never ends a scan: it goes on at the next 4 KiB boundary where a record starts;
-//! - memory is one record plus one window.
+//! - memory is the larger of one record and one window.
 
 use std::io;
 
@@ -18,8 +18,12 @@ use crate::{
     vfs::{VfsFile, read_full_at},
 };
 
-/// Bytes read at once while looking for the next record. Chosen: one large disk transfer.
-const SEARCH_BYTES: usize = 1 << 20;
+/// Bytes read at once among small records and while looking for the next record. Chosen: one
+/// large disk transfer.
+const WINDOW_BYTES: usize = 1 << 20;
+/// Records up to this length are read through, longer ones are skipped over. Measured: below it a
+/// transfer of the whole record costs less than a second request.
+const SMALL_RECORD_BYTES: u64 = 128 << 10;
 
 /// How much of a record a scan checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +35,17 @@ pub(crate) enum Depth {
 }
 
 /// A sound record.
-pub(crate) enum Found<'a> {
-    Shard(&'a RecordHeader),
-    Tombstones(&'a RecordHeader, Vec<Tombstone>),
+pub(crate) enum Found {
+    Shard(RecordHeader),
+    Tombstones(RecordHeader, Vec<Tombstone>),
+}
+
+impl Found {
+    pub(crate) fn header(&self) -> &RecordHeader {
+        match self {
+            Self::Shard(header) | Self::Tombstones(header, _) => header,
+        }
+    }
 }
 
 /// What a scan saw besides the records.
@@ -64,178 +76,125 @@ pub(crate) struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Visits the sound records. A page the medium refuses to read counts as damage.
+    /// Visits the sound records. What the medium refuses to read counts as damage.
     pub(crate) fn run<E>(
         &self,
-        mut visit: impl FnMut(Found<'_>) -> Result<(), E>,
+        mut visit: impl FnMut(Found) -> Result<(), E>,
     ) -> Result<ScanEnd, ScanError<E>> {
-        let mut end = ScanEnd {
-            sound_bytes: self.from_bytes,
-            damaged_runs: 0,
-        };
-        let mut window = Window::new();
-        let mut record = AlignedBuffer::new(PAGE_BYTES);
+        let mut end = ScanEnd { sound_bytes: self.from_bytes, damaged_runs: 0 };
+        let mut window = Window::new(self.file);
         let mut offset_bytes = self.from_bytes;
         let mut in_damage = false;
         while offset_bytes + HEADER_BYTES as u64 <= self.len_bytes {
-            let position = Position {
-                segment: self.segment,
-                offset_bytes,
-            };
-            let page = window
-                .page(self.file, offset_bytes, in_damage)
-                .map_err(ScanError::Io)?;
-            let header = RecordHeader::decode_at(page, self.uuid, position).ok();
-            let sound = match header {
-                Some(header) => self
-                    .check(&header, &mut record)
-                    .map_err(ScanError::Io)?
-                    .with(header),
-                None => None,
-            };
-            let Some((header, tombstones)) = sound else {
+            let found = self.record_at(offset_bytes, &mut window).map_err(ScanError::Io)?;
+            let Some(found) = found else {
                 in_damage = true;
+                window.read_ahead = true;
                 offset_bytes += PAGE_BYTES as u64;
                 continue;
             };
-            let found = match tombstones {
-                Some(tombstones) => Found::Tombstones(&header, tombstones),
-                None => Found::Shard(&header),
-            };
+            let record_bytes = found.header().record_bytes();
             visit(found).map_err(ScanError::Visit)?;
             end.damaged_runs += u64::from(in_damage);
             in_damage = false;
-            offset_bytes += header.record_bytes();
+            window.read_ahead = record_bytes <= SMALL_RECORD_BYTES;
+            offset_bytes += record_bytes;
             end.sound_bytes = offset_bytes;
         }
         Ok(end)
     }
 
-    /// Checks the rest of a record whose header is sound.
-    fn check(&self, header: &RecordHeader, record: &mut AlignedBuffer) -> io::Result<Checked> {
-        let start = header.position.offset_bytes;
-        let record_bytes = header.record_bytes();
-        if start + record_bytes > self.len_bytes {
-            return Ok(Checked::Unsound);
+    /// The record that starts at an offset, when a sound one does.
+    fn record_at(&self, offset_bytes: u64, window: &mut Window<'_>) -> io::Result<Option<Found>> {
+        let position = Position { segment: self.segment, offset_bytes };
+        // The last page of a torn file may be short of a page, never of a header.
+        let page_bytes = (self.len_bytes - offset_bytes).min(PAGE_BYTES as u64);
+        let Some(page) = window.bytes(offset_bytes, page_bytes)? else {
+            return Ok(None);
+        };
+        let Ok(header) = RecordHeader::decode_at(page, self.uuid, position) else {
+            return Ok(None);
+        };
+        if offset_bytes + header.record_bytes() > self.len_bytes {
+            return Ok(None);
         }
         let payload_end = HEADER_BYTES as u64 + u64::from(header.payload_bytes);
         let whole = self.depth == Depth::Whole || header.kind == RecordKind::Tombstones;
         // The first byte to read, relative to the record.
-        let skip = if whole {
-            0
-        } else {
-            payload_end / PAGE_BYTES as u64 * PAGE_BYTES as u64
-        };
-        let wanted = usize::try_from(record_bytes - skip).map_err(io::Error::other)?;
-        record.ensure(wanted);
-        let bytes = &mut record[..wanted];
-        if !read_or_damage(self.file, bytes, start + skip)? {
-            return Ok(Checked::Unsound);
-        }
+        let skip = if whole { 0 } else { payload_end / PAGE_BYTES as u64 * PAGE_BYTES as u64 };
+        let rest = window.bytes(offset_bytes + skip, header.record_bytes() - skip)?;
+        let Some(bytes) = rest else { return Ok(None) };
         let trailer_at = usize::try_from(payload_end - skip).map_err(io::Error::other)?;
         if !trailer_matches(&bytes[trailer_at..], header.seq) {
-            return Ok(Checked::Unsound);
+            return Ok(None);
         }
         if !whole {
-            return Ok(Checked::Shard);
+            return Ok(Some(Found::Shard(header)));
         }
         let payload = &bytes[HEADER_BYTES..trailer_at];
         if root_of(payload) != header.root {
-            return Ok(Checked::Unsound);
+            return Ok(None);
         }
         Ok(match header.kind {
-            RecordKind::Shard => Checked::Shard,
+            RecordKind::Shard => Some(Found::Shard(header)),
             RecordKind::Tombstones => {
-                decode_tombstones(payload).map_or(Checked::Unsound, Checked::Tombstones)
+                decode_tombstones(payload).map(|found| Found::Tombstones(header, found))
             }
         })
     }
 }
 
-enum Checked {
-    Unsound,
-    Shard,
-    Tombstones(Vec<Tombstone>),
-}
-
-impl Checked {
-    fn with(self, header: RecordHeader) -> Option<(RecordHeader, Option<Vec<Tombstone>>)> {
-        match self {
-            Self::Unsound => None,
-            Self::Shard => Some((header, None)),
-            Self::Tombstones(tombstones) => Some((header, Some(tombstones))),
-        }
-    }
-}
-
-/// The part of the file most recently read for headers.
-struct Window {
+/// The part of the file most recently read.
+struct Window<'a> {
+    file: &'a dyn VfsFile,
     buffer: AlignedBuffer,
     start_bytes: u64,
     filled: usize,
+    /// Whether what follows is likely wanted too.
+    read_ahead: bool,
 }
 
-impl Window {
-    fn new() -> Self {
+impl<'a> Window<'a> {
+    fn new(file: &'a dyn VfsFile) -> Self {
         Self {
+            file,
             buffer: AlignedBuffer::new(PAGE_BYTES),
             start_bytes: 0,
             filled: 0,
+            read_ahead: true,
         }
     }
 
-    /// The page at `offset_bytes`, shorter at the end of the file and empty when unreadable.
-    fn page(
-        &mut self,
-        file: &dyn VfsFile,
-        offset_bytes: u64,
-        searching: bool,
-    ) -> io::Result<&[u8]> {
+    /// The bytes of a range that starts on a page boundary and lies inside the file. `None`: the
+    /// medium cannot read them.
+    fn bytes(&mut self, offset_bytes: u64, len_bytes: u64) -> io::Result<Option<&[u8]>> {
+        let len = usize::try_from(len_bytes).map_err(io::Error::other)?;
         let inside = offset_bytes
             .checked_sub(self.start_bytes)
             .and_then(|distance| usize::try_from(distance).ok())
-            .filter(|distance| *distance < self.filled);
-        let at = match inside {
-            Some(at) => at,
-            None => {
-                self.fill(
-                    file,
-                    offset_bytes,
-                    if searching { SEARCH_BYTES } else { PAGE_BYTES },
-                )?;
-                0
-            }
-        };
-        Ok(&self.buffer[at..self.filled.min(at + PAGE_BYTES)])
-    }
-
-    fn fill(&mut self, file: &dyn VfsFile, offset_bytes: u64, wanted: usize) -> io::Result<()> {
-        self.buffer.ensure(wanted);
+            .filter(|distance| distance.checked_add(len).is_some_and(|end| end <= self.filled));
+        if let Some(at) = inside {
+            return Ok(Some(&self.buffer[at..at + len]));
+        }
+        // One page more brings the next header along with a trailer.
+        let ahead = if self.read_ahead { WINDOW_BYTES } else { len + PAGE_BYTES };
         self.start_bytes = offset_bytes;
-        self.filled = match read_full_at(file, &mut self.buffer[..wanted], offset_bytes) {
-            Ok(filled) => filled,
-            // One bad sector in a large window must not hide the records around it.
-            Err(_) if wanted > PAGE_BYTES => {
-                let page = &mut self.buffer[..PAGE_BYTES];
-                if read_or_damage(file, page, offset_bytes)? {
-                    PAGE_BYTES
-                } else {
-                    0
+        self.filled = 0;
+        // One bad sector in a window must not hide the records around it: the second try reads no
+        // more than was asked for.
+        for wanted in [ahead.max(len), len] {
+            let wanted = wanted.next_multiple_of(PAGE_BYTES);
+            self.buffer.ensure(wanted);
+            match read_full_at(self.file, &mut self.buffer[..wanted], offset_bytes) {
+                Ok(filled) => {
+                    self.filled = filled;
+                    return Ok((filled >= len).then(|| &self.buffer[..len]));
                 }
+                Err(error) if is_medium_error(&error) => {}
+                Err(error) => return Err(error),
             }
-            Err(error) if is_medium_error(&error) => 0,
-            Err(error) => return Err(error),
-        };
-        Ok(())
-    }
-}
-
-/// Fills `buffer`; false when the file is too short or the medium cannot read there.
-fn read_or_damage(file: &dyn VfsFile, buffer: &mut [u8], offset_bytes: u64) -> io::Result<bool> {
-    match read_full_at(file, buffer, offset_bytes) {
-        Ok(filled) => Ok(filled == buffer.len()),
-        Err(error) if is_medium_error(&error) => Ok(false),
-        Err(error) => Err(error),
+        }
+        Ok(None)
     }
 }
 

@@ -37,10 +37,7 @@ impl Scrubber {
     pub(crate) fn new(core: Arc<Core>) -> Result<Self, IndexError> {
         let cursor = core.index.scrub_cursor()?.unwrap_or(ScrubCursor {
             running: false,
-            next: Position {
-                segment: SegmentId(0),
-                offset_bytes: 0,
-            },
+            next: Position { segment: SegmentId(0), offset_bytes: 0 },
             last_segment: SegmentId(0),
             last_end: core.superblock.formatted_at,
             verified_shards: 0,
@@ -63,7 +60,7 @@ impl Scrubber {
             Ok(None)
         };
         stepped.unwrap_or_else(|error| {
-            self.core.fail_index(&error);
+            self.core.index_failed(&error);
             None
         })
     }
@@ -79,10 +76,7 @@ impl Scrubber {
         let newest = self.core.table.lock().iter().map(|(id, _)| id).max();
         self.cursor = ScrubCursor {
             running: true,
-            next: Position {
-                segment: SegmentId(0),
-                offset_bytes: 0,
-            },
+            next: Position { segment: SegmentId(0), offset_bytes: 0 },
             last_segment: newest.unwrap_or(SegmentId(0)),
             last_end: self.cursor.last_end,
             verified_shards: 0,
@@ -120,10 +114,7 @@ impl Scrubber {
                     read_bytes += PAGE_BYTES as u64;
                 }
             }
-            self.cursor.next = Position {
-                offset_bytes: position.offset_bytes + 1,
-                ..position
-            };
+            self.cursor.next = Position { offset_bytes: position.offset_bytes + 1, ..position };
         }
         self.core.shared.telemetry.scrub_bytes.increment(read_bytes);
         if ended {
@@ -143,10 +134,7 @@ impl Scrubber {
         scratch: &mut AlignedBuffer,
     ) -> Result<Option<u64>, IndexError> {
         let current = |core: &Core| -> Result<_, IndexError> {
-            Ok(core
-                .index
-                .shard(&key)?
-                .filter(|row| row.position == position))
+            Ok(core.index.shard(&key)?.filter(|row| row.position == position))
         };
         let Some(row) = current(&self.core)? else {
             return Ok(Some(0));

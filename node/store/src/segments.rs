@@ -24,9 +24,7 @@ pub(crate) const SEGMENT_DIRECTORY: &str = "segments";
 const SUFFIX: &str = ".seg";
 
 pub(crate) fn segment_path(drive: &Path, id: SegmentId) -> PathBuf {
-    drive
-        .join(SEGMENT_DIRECTORY)
-        .join(format!("{:016x}{SUFFIX}", id.0))
+    drive.join(SEGMENT_DIRECTORY).join(format!("{:016x}{SUFFIX}", id.0))
 }
 
 /// Numbers of the segments in a drive's directory, ascending. Other files are left alone.
@@ -36,9 +34,7 @@ pub(crate) fn list_segments(vfs: &dyn Vfs, drive: &Path) -> io::Result<Vec<Segme
         .iter()
         .filter_map(|name| {
             let digits = name.to_str()?.strip_suffix(SUFFIX)?;
-            (digits.len() == 16)
-                .then(|| u64::from_str_radix(digits, 16).ok())
-                .flatten()
+            (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
         })
         .map(SegmentId)
         .collect();
@@ -79,10 +75,7 @@ pub(crate) struct SegmentTable {
 
 impl SegmentTable {
     pub(crate) fn stats(&self, id: SegmentId) -> SegmentStats {
-        self.entries
-            .get(&id)
-            .map(|entry| entry.stats)
-            .unwrap_or_default()
+        self.entries.get(&id).map(|entry| entry.stats).unwrap_or_default()
     }
 
     pub(crate) fn get(&self, id: SegmentId) -> Option<SegmentEntry> {
@@ -151,12 +144,7 @@ pub(crate) enum Source {
 
 impl SegmentFiles {
     pub(crate) fn new(vfs: Arc<dyn Vfs>, drive: PathBuf, open_max: usize) -> Self {
-        Self {
-            vfs,
-            drive,
-            open_max,
-            open: Mutex::default(),
-        }
+        Self { vfs, drive, open_max, open: Mutex::default() }
     }
 
     pub(crate) fn open(&self, id: SegmentId, source: Source) -> io::Result<Arc<dyn VfsFile>> {
@@ -176,11 +164,7 @@ impl SegmentFiles {
         let file = self.vfs.open(&segment_path(&self.drive, id), mode)?;
         let mut open = self.open.lock();
         if open.files.len() >= self.open_max {
-            let oldest = open
-                .files
-                .iter()
-                .min_by_key(|(_, (_, used))| *used)
-                .map(|(key, _)| *key);
+            let oldest = open.files.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
             if let Some(oldest) = oldest {
                 open.files.remove(&oldest);
             }

@@ -19,9 +19,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use node_proto::{DeleteShardsError, PutShardError, ShardKey, ShardRoot};
+use node_proto::{DeleteShardsError, GetShardError, PutShardError, ShardKey, ShardRoot};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
 use crate::{
     aligned::AlignedBuffer,
@@ -112,17 +112,13 @@ impl Session {
         );
         session.spawn("writer", move |_| worker.run(&writer_commands))?;
         let to_writer = writer.clone();
-        session.spawn("intake", move |core| {
-            take_in(core, &intake_commands, &to_writer)
-        })?;
+        session.spawn("intake", move |core| take_in(core, &intake_commands, &to_writer))?;
         let reader_commands = Arc::new(Mutex::new(reader_commands));
         for _ in 0..limits.reader_threads {
             let commands = Arc::clone(&reader_commands);
             session.spawn("reader", move |core| read(core, &commands))?;
         }
-        session.spawn("upkeep", move |core| {
-            maintenance::run(core, writer, scrubber)
-        })?;
+        session.spawn("upkeep", move |core| maintenance::run(core, writer, scrubber))?;
         Ok(session)
     }
 
@@ -155,10 +151,11 @@ impl Session {
         };
         let payload_bytes = u64::from(payload_bytes);
         let wanted = u32::try_from(payload_bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
-        let busy = |_| PutShardError::Busy { device };
-        let slot = Arc::clone(&self.put_slots)
-            .try_acquire_owned()
-            .map_err(busy)?;
+        let busy = |error| match error {
+            TryAcquireError::NoPermits => PutShardError::Busy { device },
+            TryAcquireError::Closed => self.put_offline(),
+        };
+        let slot = Arc::clone(&self.put_slots).try_acquire_owned().map_err(busy)?;
         let bytes = Arc::clone(&self.put_bytes)
             .try_acquire_many_owned(wanted.min(self.put_bytes_max))
             .map_err(busy)?;
@@ -177,9 +174,7 @@ impl Session {
             permits: PutPermits { slot, bytes, space },
             arriving: Some(Arriving::new(&self.core.arriving)),
         };
-        self.intake
-            .try_send(IntakeCommand::Put(put))
-            .map_err(|_| self.put_offline())?;
+        self.intake.try_send(IntakeCommand::Put(put)).map_err(|_| self.put_offline())?;
         Ok(answered)
     }
 
@@ -195,20 +190,20 @@ impl Session {
         let slot = Arc::clone(&self.delete_slots).acquire_owned().await;
         let permit = slot.map_err(|_| offline())?;
         let (answer, answered) = oneshot::channel();
-        let delete = Delete {
-            keys,
-            answer,
-            permit,
-        };
-        self.writer
-            .try_send(WriterCommand::Delete(delete))
-            .map_err(|_| offline())?;
+        let delete = Delete { keys, answer, permit };
+        self.writer.try_send(WriterCommand::Delete(delete)).map_err(|_| offline())?;
         Ok(answered)
     }
 
     /// A slot for one read, if there is one.
-    pub(crate) fn read_slot(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.read_slots).try_acquire_owned().ok()
+    pub(crate) fn read_slot(&self) -> Result<OwnedSemaphorePermit, GetShardError> {
+        let device = self.core.device();
+        Arc::clone(&self.read_slots).try_acquire_owned().map_err(|error| match error {
+            TryAcquireError::NoPermits => GetShardError::Busy { device },
+            TryAcquireError::Closed => {
+                GetShardError::Offline { device, reason: self.core.offline_reason() }
+            }
+        })
     }
 
     /// A slot for one list, waiting for it; `None` when the drive closes.
@@ -270,10 +265,7 @@ impl Session {
     }
 
     fn put_offline(&self) -> PutShardError {
-        PutShardError::Offline {
-            device: self.core.device(),
-            reason: self.core.offline_reason(),
-        }
+        PutShardError::Offline { device: self.core.device(), reason: self.core.offline_reason() }
     }
 }
 

@@ -87,10 +87,7 @@ impl Space {
                 reserved.checked_add(bytes).filter(|sum| *sum <= usable)
             })
             .ok()
-            .map(|_| Reservation {
-                space: Arc::clone(self),
-                bytes,
-            })
+            .map(|_| Reservation { space: Arc::clone(self), bytes })
     }
 
     /// Bytes a write may still use.
@@ -110,10 +107,7 @@ impl Space {
     }
 
     pub(crate) fn capacity_bytes(&self) -> u64 {
-        let holds = self
-            .used
-            .load(SeqCst)
-            .saturating_add(self.fs_available.load(SeqCst));
+        let holds = self.used.load(SeqCst).saturating_add(self.fs_available.load(SeqCst));
         self.capacity.map_or(holds, |capacity| capacity.min(holds))
     }
 
@@ -136,10 +130,7 @@ mod tests {
 
     fn space(capacity: Option<u64>) -> Arc<Space> {
         let space = Space::new(capacity, Some(100));
-        space.refresh(FileSystemSpace {
-            total_bytes: 10_000,
-            available_bytes: 1_000,
-        });
+        space.refresh(FileSystemSpace { total_bytes: 10_000, available_bytes: 1_000 });
         Arc::new(space)
     }
 
@@ -170,10 +161,7 @@ mod tests {
         let space = space(None);
         space.exhausted();
         assert!(space.reserve(1).is_none());
-        space.refresh(FileSystemSpace {
-            total_bytes: 10_000,
-            available_bytes: 1_000,
-        });
+        space.refresh(FileSystemSpace { total_bytes: 10_000, available_bytes: 1_000 });
         assert!(space.reserve(1).is_some());
     }
 }

@@ -24,7 +24,11 @@ use std::{io, path::Path};
 use fail::fail_point;
 use node_proto::{ClusterId, DeviceId, DeviceUuid, UnixMillis};
 
-use crate::vfs::{OpenMode, Vfs};
+use crate::{
+    aligned::AlignedBuffer,
+    record::PAGE_BYTES,
+    vfs::{OpenMode, Vfs, read_full_at},
+};
 
 /// Name of the superblock in the drive's directory.
 pub(crate) const SUPERBLOCK_FILE: &str = "superblock";
@@ -102,26 +106,19 @@ impl Superblock {
 
     /// Reads the superblock of the drive in `directory`.
     pub(crate) fn read(vfs: &dyn Vfs, directory: &Path) -> Result<Self, SuperblockError> {
-        let file = match vfs.open(&directory.join(SUPERBLOCK_FILE), OpenMode::Read) {
+        // From the medium: a drive that was pulled may live on in the page cache.
+        let path = directory.join(SUPERBLOCK_FILE);
+        let file = match vfs.open(&path, OpenMode::ReadMedium) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(SuperblockError::Missing);
             }
             Err(source) => return Err(SuperblockError::Io { source }),
         };
-        // One byte more than a superblock has, so that a longer file is noticed.
-        let mut bytes = [0; ENCODED_BYTES + 1];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let read = file
-                .read_at(&mut bytes[filled..], filled as u64)
-                .map_err(|source| SuperblockError::Io { source })?;
-            if read == 0 {
-                break;
-            }
-            filled += read;
-        }
-        Self::decode(&bytes[..filled])
+        let mut page = AlignedBuffer::new(PAGE_BYTES);
+        let filled = read_full_at(file.as_ref(), &mut page, 0)
+            .map_err(|source| SuperblockError::Io { source })?;
+        Self::decode(&page[..filled])
     }
 
     /// Replaces the superblock of the drive in `directory`, durably.
@@ -131,9 +128,9 @@ impl Superblock {
         file.write_all_at(&self.encode(), 0)?;
         file.sync_data()?;
         drop(file);
-        fail_point!("node-store::after-superblock-temporary", |_| Err(
-            io::Error::other("failpoint")
-        ));
+        fail_point!("node-store::after-superblock-temporary", |_| Err(io::Error::other(
+            "failpoint"
+        )));
         vfs.rename(&temporary, &directory.join(SUPERBLOCK_FILE))?;
         vfs.sync_directory(directory)
     }
@@ -155,21 +152,14 @@ mod tests {
 
     #[test]
     fn superblock_has_golden_bytes() {
-        let hex: String = superblock()
-            .encode()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex: String = superblock().encode().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
             "444d44524956453100010000c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c100000003\
              d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d200000000000000070000000001020304\
              3c292597"
         );
-        assert_eq!(
-            Superblock::decode(&superblock().encode()).unwrap(),
-            superblock()
-        );
+        assert_eq!(Superblock::decode(&superblock().encode()).unwrap(), superblock());
     }
 
     #[test]

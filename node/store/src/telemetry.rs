@@ -46,10 +46,7 @@ impl Telemetry {
         });
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a gauge needs no more than 53 bits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a gauge needs no more than 53 bits")]
     pub(crate) fn set_levels(&self, free_bytes: u64, shards: u64) {
         self.free_bytes.set(free_bytes as f64);
         self.used_shards.set(shards as f64);

@@ -69,6 +69,9 @@ pub trait VfsFile: Send + Sync {
     /// Whatever the file system reports.
     fn len(&self) -> io::Result<u64>;
 
+    /// Whether reads and writes go past the page cache.
+    fn bypasses_cache(&self) -> bool;
+
     /// Whether the file has no bytes.
     ///
     /// # Errors
@@ -125,10 +128,7 @@ pub trait Vfs: Send + Sync + 'static {
 
 /// Whether an error says that there is no space, as opposed to a broken medium.
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Reads until `buffer` is full or the file ends; returns the bytes read.

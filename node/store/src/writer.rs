@@ -221,14 +221,8 @@ impl Writer {
             let bytes = (keys.len() * TOMBSTONE_BYTES) as u64;
             let origin = self.make_room(record_bytes(bytes))?.segment;
             let seq = self.take_seq();
-            let tombstones: Vec<Tombstone> = keys
-                .iter()
-                .map(|key| Tombstone {
-                    key: *key,
-                    seq,
-                    origin,
-                })
-                .collect();
+            let tombstones: Vec<Tombstone> =
+                keys.iter().map(|key| Tombstone { key: *key, seq, origin }).collect();
             self.append_tombstones(seq, &tombstones)?;
             for key in keys {
                 let deleted = self.changes.delete(self.core.base(), *key);
@@ -288,12 +282,7 @@ impl Writer {
             root,
         };
         self.lay(&header, payload)?;
-        let row = ShardRow {
-            position,
-            seq,
-            payload_bytes,
-            root,
-        };
+        let row = ShardRow { position, seq, payload_bytes, root };
         let stored = self.changes.store(self.core.base(), key, row);
         self.or_fail(stored)
     }
@@ -312,9 +301,7 @@ impl Writer {
         };
         self.lay(&header, &payload)?;
         let count = u32::try_from(tombstones.len()).expect("bounded by the chunk length");
-        let added = self
-            .changes
-            .add_tombstones(self.core.base(), position, count);
+        let added = self.changes.add_tombstones(self.core.base(), position, count);
         self.or_fail(added)
     }
 
@@ -334,10 +321,7 @@ impl Writer {
             Some(active) => active,
             None => self.start_segment()?,
         };
-        Ok(Position {
-            segment: active.segment(),
-            offset_bytes: active.end_bytes(),
-        })
+        Ok(Position { segment: active.segment(), offset_bytes: active.end_bytes() })
     }
 
     fn start_segment(&mut self) -> Result<&Appender, AppendError> {
@@ -347,9 +331,7 @@ impl Writer {
             .vfs
             .open(&segment_path(&config.directory, segment), OpenMode::Append)
             .and_then(|file| {
-                config
-                    .vfs
-                    .sync_directory(&config.directory.join(SEGMENT_DIRECTORY))?;
+                config.vfs.sync_directory(&config.directory.join(SEGMENT_DIRECTORY))?;
                 Ok(file)
             });
         let file = match opened {
@@ -359,10 +341,7 @@ impl Writer {
         self.next_segment = SegmentId(segment.0 + 1);
         self.changes.touch(self.core.base(), segment);
         self.core.table.lock().set_file_bytes(segment, 0);
-        *self.core.durable_end.lock() = Position {
-            segment,
-            offset_bytes: 0,
-        };
+        *self.core.durable_end.lock() = Position { segment, offset_bytes: 0 };
         self.core.active.store(segment.0, SeqCst);
         Ok(self.active.insert(Appender::new(file, segment, 0)))
     }
@@ -370,11 +349,7 @@ impl Writer {
     /// Ends the active segment after making it durable.
     fn seal(&mut self) {
         self.commit();
-        if self
-            .active
-            .as_ref()
-            .is_some_and(|active| active.end_bytes() > 0)
-        {
+        if self.active.as_ref().is_some_and(|active| active.end_bytes() > 0) {
             self.active = None;
             self.core.active.store(0, SeqCst);
             self.checkpoint();
@@ -383,10 +358,7 @@ impl Writer {
 
     fn lay(&mut self, header: &RecordHeader, payload: &[u8]) -> Result<(), AppendError> {
         let encoded = header.encode(self.core.superblock.uuid);
-        let active = self
-            .active
-            .as_mut()
-            .expect("room was made in the active segment");
+        let active = self.active.as_mut().expect("room was made in the active segment");
         let laid = before_append().and_then(|()| {
             active.lay(&encoded)?;
             active.lay(payload)?;
@@ -432,7 +404,7 @@ impl Writer {
     /// Makes the group durable and visible, then answers.
     fn commit(&mut self) {
         if self.core.failed().is_none()
-            && let Err(reason) = self.make_durable().and_then(|()| self.make_visible())
+            && let Err(reason) = self.make_durable_and_visible()
         {
             match reason {
                 CommitError::NoSpace => return self.commit_without_space(),
@@ -448,6 +420,34 @@ impl Writer {
         }
     }
 
+    fn make_durable_and_visible(&mut self) -> Result<(), CommitError> {
+        let before = *self.core.durable_end.lock();
+        self.make_durable()?;
+        let visible = self.make_visible();
+        if matches!(visible, Err(CommitError::NoSpace)) {
+            // The records have their space and the index has none: without rows they must go.
+            self.cut_back(before)
+                .map_err(|error| CommitError::Failed(format!("cutting back failed: {error}")))?;
+        }
+        visible
+    }
+
+    /// Takes durable records back that got no rows.
+    fn cut_back(&mut self, to: Position) -> io::Result<()> {
+        let core = &self.core;
+        let Some(active) = &mut self.active else {
+            return Ok(());
+        };
+        // A group never spans segments: when the segment is younger, it began with the group.
+        let keep = if to.segment == active.segment() { to.offset_bytes } else { 0 };
+        let gone = active.durable_bytes() - keep;
+        active.cut(keep)?;
+        *core.durable_end.lock() = Position { segment: active.segment(), offset_bytes: keep };
+        core.table.lock().set_file_bytes(active.segment(), keep);
+        core.space.shrink(gone);
+        Ok(())
+    }
+
     fn make_durable(&mut self) -> Result<(), CommitError> {
         let Some(active) = &mut self.active else {
             return Ok(());
@@ -457,26 +457,18 @@ impl Writer {
             return Ok(());
         }
         let started = Instant::now();
-        let synced = active
-            .flush()
-            .and_then(|()| before_sync())
-            .map_err(|error| {
-                if is_no_space(&error) {
-                    CommitError::NoSpace
-                } else {
-                    CommitError::Failed(format!("writing failed: {error}"))
-                }
-            });
+        let synced = active.flush().and_then(|()| before_sync()).map_err(|error| {
+            if is_no_space(&error) {
+                CommitError::NoSpace
+            } else {
+                CommitError::Failed(format!("writing failed: {error}"))
+            }
+        });
         synced?;
-        active
-            .sync()
-            .map_err(|error| CommitError::Failed(format!("a sync failed: {error}")))?;
+        active.sync().map_err(|error| CommitError::Failed(format!("a sync failed: {error}")))?;
         let (segment, durable_bytes) = (active.segment(), active.durable_bytes());
         let core = &self.core;
-        *core.durable_end.lock() = Position {
-            segment,
-            offset_bytes: durable_bytes,
-        };
+        *core.durable_end.lock() = Position { segment, offset_bytes: durable_bytes };
         core.table.lock().set_file_bytes(segment, durable_bytes);
         core.space.grow(bytes);
         self.unchecked_bytes += bytes;
@@ -484,21 +476,25 @@ impl Writer {
         telemetry.written_bytes.increment(bytes);
         telemetry.syncs.increment(1);
         telemetry.sync_seconds.record(started.elapsed());
-        telemetry
-            .group_writes
-            .record(u32::try_from(self.pending.len()).unwrap_or(u32::MAX));
+        telemetry.group_writes.record(u32::try_from(self.pending.len()).unwrap_or(u32::MAX));
         Ok(())
     }
 
     fn make_visible(&mut self) -> Result<(), CommitError> {
         let core = &self.core;
         before_index().map_err(|error| CommitError::Failed(error.to_string()))?;
-        if let Err(error) = self.changes.commit(core.base(), true) {
-            core.fail_index(&error);
-            return Err(CommitError::Failed(error.to_string()));
+        match self.changes.commit(core.base(), true) {
+            Ok(()) => {}
+            Err(IndexError::NoSpace) => {
+                core.index_starved.store(true, SeqCst);
+                return Err(CommitError::NoSpace);
+            }
+            Err(error) => {
+                core.fail_index(&error);
+                return Err(CommitError::Failed(error.to_string()));
+            }
         }
-        core.shard_count
-            .store(core.table.lock().shard_count(), SeqCst);
+        core.shard_count.store(core.table.lock().shard_count(), SeqCst);
         Ok(())
     }
 
@@ -511,7 +507,7 @@ impl Writer {
             return self.give_up_group();
         }
         // Only deletions can be left, small enough to be staged; they get one more chance.
-        match self.make_durable().and_then(|()| self.make_visible()) {
+        match self.make_durable_and_visible() {
             Ok(()) => self.answer_group(),
             Err(CommitError::Failed(reason)) => {
                 self.core.fail(reason);
@@ -537,10 +533,7 @@ impl Writer {
                     put.answer_with(Ok(()));
                 }
                 Pending::Delete(delete) => {
-                    delete
-                        .keys
-                        .iter()
-                        .for_each(|key| self.core.shared.damaged.remove(key));
+                    delete.keys.iter().for_each(|key| self.core.shared.damaged.remove(key));
                     delete.answer_with(Ok(()));
                 }
                 Pending::Relocate(relocate) => relocate.answer_with(Ok(())),
@@ -561,16 +554,11 @@ impl Writer {
         for pending in std::mem::take(&mut self.pending) {
             match pending {
                 Pending::Put(put) => {
-                    put.answer_with(Err(PutShardError::Offline {
-                        device,
-                        reason: reason(),
-                    }));
+                    put.answer_with(Err(PutShardError::Offline { device, reason: reason() }));
                 }
                 Pending::Delete(delete) => {
-                    delete.answer_with(Err(DeleteShardsError::Offline {
-                        device,
-                        reason: reason(),
-                    }));
+                    delete
+                        .answer_with(Err(DeleteShardsError::Offline { device, reason: reason() }));
                 }
                 Pending::Relocate(relocate) => relocate.answer_with(Err(RelocateError::Stopped)),
             }
@@ -583,10 +571,7 @@ impl Writer {
         if core.failed().is_some() || segment == core.active_segment() {
             return false;
         }
-        let first = Position {
-            segment,
-            offset_bytes: 0,
-        };
+        let first = Position { segment, offset_bytes: 0 };
         match core.index.has_place_from(first) {
             Ok(false) => {}
             Ok(true) => return false,
@@ -595,9 +580,8 @@ impl Writer {
                 return false;
             }
         }
-        let marked = self.changes.retire(core.base(), segment);
-        if let Err(error) = marked {
-            core.fail_index(&error);
+        if let Err(error) = self.changes.retire(core.base(), segment) {
+            core.index_failed(&error);
             return false;
         }
         if !self.checkpoint() {
@@ -605,22 +589,17 @@ impl Writer {
         }
         core.files.forget(segment);
         let config = core.config();
-        let unlinked = match config
-            .vfs
-            .remove_file(&segment_path(&config.directory, segment))
-        {
+        let unlinked = match config.vfs.remove_file(&segment_path(&config.directory, segment)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => config
-                .vfs
-                .sync_directory(&config.directory.join(SEGMENT_DIRECTORY)),
+            _ => config.vfs.sync_directory(&config.directory.join(SEGMENT_DIRECTORY)),
         };
         if let Err(error) = unlinked {
             core.fail(format!("unlinking a segment failed: {error}"));
             return false;
         }
+        // Without space the row stays, marked; the next opening finds it and no file.
         if let Err(error) = core.index.forget_segment(segment) {
-            core.fail_index(&error);
-            return false;
+            core.index_failed(&error);
         }
         if let Some(entry) = core.table.lock().remove(segment) {
             core.space.shrink(entry.file_bytes);
@@ -644,7 +623,7 @@ impl Writer {
         match core.index.write_checkpoint(&checkpoint) {
             Ok(()) => true,
             Err(error) => {
-                core.fail_index(&error);
+                core.index_failed(&error);
                 false
             }
         }
@@ -665,10 +644,7 @@ impl Writer {
     }
 
     fn put_offline(&self) -> PutShardError {
-        PutShardError::Offline {
-            device: self.core.device(),
-            reason: self.core.offline_reason(),
-        }
+        PutShardError::Offline { device: self.core.device(), reason: self.core.offline_reason() }
     }
 
     fn delete_offline(&self) -> DeleteShardsError {
@@ -686,22 +662,16 @@ enum CommitError {
 }
 
 fn before_append() -> io::Result<()> {
-    fail_point!("node-store::before-append", |_| Err(io::Error::other(
-        "failpoint"
-    )));
+    fail_point!("node-store::before-append", |_| Err(io::Error::other("failpoint")));
     Ok(())
 }
 
 fn before_sync() -> io::Result<()> {
-    fail_point!("node-store::after-append-before-sync", |_| Err(
-        io::Error::other("failpoint")
-    ));
+    fail_point!("node-store::after-append-before-sync", |_| Err(io::Error::other("failpoint")));
     Ok(())
 }
 
 fn before_index() -> io::Result<()> {
-    fail_point!("node-store::after-sync-before-index", |_| Err(
-        io::Error::other("failpoint")
-    ));
+    fail_point!("node-store::after-sync-before-index", |_| Err(io::Error::other("failpoint")));
     Ok(())
 }

@@ -40,22 +40,14 @@ impl RealVfs {
             let flags = i32::try_from(OFlags::DIRECT.bits()).expect("open flags fit an int");
             match options.clone().custom_flags(flags).open(path) {
                 Ok(file) => {
-                    return Ok(RealFile {
-                        file,
-                        direct: AtomicBool::new(true),
-                        medium: true,
-                    });
+                    return Ok(RealFile { file, direct: AtomicBool::new(true), medium: true });
                 }
                 // The file system refuses O_DIRECT: tmpfs before Linux 6.6, some network ones.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(RealFile {
-            file: options.open(path)?,
-            direct: AtomicBool::new(false),
-            medium: true,
-        })
+        Ok(RealFile { file: options.open(path)?, direct: AtomicBool::new(false), medium: true })
     }
 }
 
@@ -95,9 +87,7 @@ impl Vfs for RealVfs {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        std::fs::read_dir(path)?
-            .map(|entry| Ok(entry?.file_name()))
-            .collect()
+        std::fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -170,6 +160,10 @@ impl VfsFile for RealFile {
 
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
         self.file.set_len(len_bytes)
+    }
+
+    fn bypasses_cache(&self) -> bool {
+        self.direct.load(Ordering::SeqCst)
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -22,10 +22,7 @@ async fn a_failed_sync_takes_the_drive_offline_and_forgets_what_it_covered() {
     assert!(matches!(again, Err(PutShardError::Offline { .. })));
     assert_eq!(drive.status().health, DeviceHealth::Offline);
     let status = drive.probe().await;
-    assert_eq!(
-        (status.health, status.open_count),
-        (DeviceHealth::Online, 2)
-    );
+    assert_eq!((status.health, status.open_count), (DeviceHealth::Online, 2));
     assert_eq!(read(&drive, 1).await, Some(payload(1, 9_000)));
     // It was written but its sync failed: it must not count as stored.
     assert_eq!(read(&drive, 2).await, None);
@@ -56,10 +53,7 @@ async fn a_drive_that_cannot_be_read_goes_offline_rather_than_report_damage() {
     put(&drive, 1, &payload(1, 9_000)).await;
     bench.vfs.inject(Fault::ReadError);
     let refused = drive.verify(key(1)).await;
-    assert!(
-        matches!(refused, Err(GetShardError::Offline { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(GetShardError::Offline { .. })), "{refused:?}");
     assert!(drive.take_damaged(10).is_empty());
     bench.vfs.mend(Fault::ReadError);
     assert_eq!(drive.probe().await.health, DeviceHealth::Online);
@@ -105,11 +99,7 @@ async fn a_torn_tail_of_any_length_loses_only_what_it_tore() {
         bench.forget_index();
         let drive = bench.open();
         let survivors = if torn_bytes <= 12_288 { 2 } else { 1 };
-        assert_eq!(
-            list_all(&drive).await.len(),
-            survivors,
-            "{torn_bytes} bytes torn off"
-        );
+        assert_eq!(list_all(&drive).await.len(), survivors, "{torn_bytes} bytes torn off");
         put(&drive, 9, &payload(9, 30_000)).await;
         drive.close().await;
         bench.forget_index();
@@ -246,11 +236,7 @@ async fn no_flipped_bit_survives_a_rebuild_or_panics_it() {
         let drive = Drive::open(bench.config()).unwrap();
         for entry in list_all(&drive).await {
             let number = entry.key.manifest.0;
-            assert_eq!(
-                read(&drive, number).await,
-                Some(payload(number, 3_000)),
-                "byte {byte}"
-            );
+            assert_eq!(read(&drive, number).await, Some(payload(number, 3_000)), "byte {byte}");
         }
         drive.close().await;
     }
@@ -293,10 +279,7 @@ async fn an_older_index_catches_up_from_its_checkpoint() {
     }
     drive.delete((30..60).map(key).collect()).await.unwrap();
     let bytes = payload(777, 2_000);
-    drive
-        .replace(key(5), root_of(&bytes), bytes.clone())
-        .await
-        .unwrap();
+    drive.replace(key(5), root_of(&bytes), bytes.clone()).await.unwrap();
     let before = list_all(&drive).await;
     let count = drive.status().shard_count;
     drive.close().await;
@@ -319,10 +302,7 @@ async fn a_lost_segment_is_reported_shard_by_shard() {
     drive.close().await;
     std::fs::remove_file(&bench.segments()[0]).unwrap();
     let drive = bench.open();
-    assert!(matches!(
-        drive.verify(key(0)).await,
-        Err(GetShardError::Damaged { .. })
-    ));
+    assert!(matches!(drive.verify(key(0)).await, Err(GetShardError::Damaged { .. })));
     drive.start_scrub();
     eventually("scrub", || drive.scrub_progress().completed_passes == 1).await;
     let lost = drive.take_damaged(10);

@@ -63,10 +63,7 @@ impl Bench {
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {
-        self.segments()
-            .iter()
-            .map(|path| path.metadata().unwrap().len())
-            .sum()
+        self.segments().iter().map(|path| path.metadata().unwrap().len()).sum()
     }
 
     pub(crate) fn forget_index(&self) {
@@ -115,17 +112,11 @@ pub(crate) fn root_of(payload: &[u8]) -> ShardRoot {
 }
 
 pub(crate) fn whole(len: usize) -> ByteRange {
-    ByteRange {
-        offset_bytes: 0,
-        len_bytes: len as u64,
-    }
+    ByteRange { offset_bytes: 0, len_bytes: len as u64 }
 }
 
 pub(crate) async fn put(drive: &Drive, number: u64, bytes: &Bytes) {
-    drive
-        .put(key(number), root_of(bytes), bytes.clone())
-        .await
-        .unwrap();
+    drive.put(key(number), root_of(bytes), bytes.clone()).await.unwrap();
 }
 
 /// The shard's bytes; `None` when it is not there. Any other failure fails the test.

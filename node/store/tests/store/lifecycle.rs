@@ -34,11 +34,7 @@ async fn a_drive_of_another_cluster_or_slot_is_refused() {
     wrong.device = DeviceId(4);
     assert!(matches!(
         Drive::open(wrong),
-        Err(OpenDriveError::WrongDevice {
-            found: DeviceId(3),
-            expected: DeviceId(4),
-            ..
-        })
+        Err(OpenDriveError::WrongDevice { found: DeviceId(3), expected: DeviceId(4), .. })
     ));
     assert_eq!(bench.open().status().open_count, 2);
 }
@@ -47,10 +43,7 @@ async fn a_drive_of_another_cluster_or_slot_is_refused() {
 async fn a_second_opener_is_refused_while_the_first_serves() {
     let bench = Bench::new(1);
     let drive = bench.open();
-    assert!(matches!(
-        Drive::open(bench.config()),
-        Err(OpenDriveError::InUse { .. })
-    ));
+    assert!(matches!(Drive::open(bench.config()), Err(OpenDriveError::InUse { .. })));
     put(&drive, 1, &payload(1, 10)).await;
     drive.close().await;
     bench.open().close().await;
@@ -61,10 +54,7 @@ async fn a_directory_with_other_files_is_left_alone() {
     let bench = Bench::new(1);
     std::fs::create_dir(bench.directory()).unwrap();
     std::fs::write(bench.directory().join("thesis.txt"), "words").unwrap();
-    assert!(matches!(
-        Drive::open(bench.config()),
-        Err(OpenDriveError::NotADrive { .. })
-    ));
+    assert!(matches!(Drive::open(bench.config()), Err(OpenDriveError::NotADrive { .. })));
     let names: Vec<_> = std::fs::read_dir(bench.directory())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -83,13 +73,7 @@ async fn a_missing_or_empty_directory_stays_offline_unless_it_may_be_made() {
     let mut config = bench.config();
     config.format_if_empty = false;
     let unformatted = Drive::open(config).unwrap();
-    assert!(
-        unformatted
-            .status()
-            .reason
-            .unwrap()
-            .contains("may not be formatted")
-    );
+    assert!(unformatted.status().reason.unwrap().contains("may not be formatted"));
     assert!(!bench.directory().join("superblock").exists());
 }
 
@@ -102,24 +86,15 @@ async fn a_pulled_drive_goes_offline_and_comes_back_with_its_shards() {
     let away = bench.root.path().join("away");
     std::fs::rename(bench.directory(), &away).unwrap();
     let status = drive.probe().await;
-    assert_eq!(
-        (status.health, status.uuid, status.open_count),
-        (DeviceHealth::Offline, None, 0)
-    );
+    assert_eq!((status.health, status.uuid, status.open_count), (DeviceHealth::Offline, None, 0));
     let bytes = payload(2, 10);
     let refused = drive.put(key(2), root_of(&bytes), bytes).await;
     assert!(matches!(refused, Err(PutShardError::Offline { .. })));
     assert_eq!(drive.probe().await.health, DeviceHealth::Offline);
-    assert!(
-        !bench.directory().exists(),
-        "a missing directory must not be created"
-    );
+    assert!(!bench.directory().exists(), "a missing directory must not be created");
     std::fs::rename(&away, bench.directory()).unwrap();
     let status = drive.probe().await;
-    assert_eq!(
-        (status.health, status.uuid, status.open_count),
-        (DeviceHealth::Online, uuid, 2)
-    );
+    assert_eq!((status.health, status.uuid, status.open_count), (DeviceHealth::Online, uuid, 2));
     assert_eq!(read(&drive, 1).await, Some(payload(1, 9_000)));
     drive.close().await;
 }
@@ -133,10 +108,7 @@ async fn a_drive_that_comes_back_empty_is_formatted_anew() {
     std::fs::remove_dir_all(bench.directory()).unwrap();
     std::fs::create_dir(bench.directory()).unwrap();
     let status = drive.probe().await;
-    assert_eq!(
-        (status.health, status.open_count),
-        (DeviceHealth::Online, 1)
-    );
+    assert_eq!((status.health, status.open_count), (DeviceHealth::Online, 1));
     assert!(status.uuid.is_some() && status.uuid != uuid);
     assert!(list_all(&drive).await.is_empty());
     put(&drive, 1, &payload(2, 9_000)).await;
@@ -159,10 +131,7 @@ async fn an_old_copy_shows_a_lower_open_count() {
     std::fs::rename(bench.directory(), bench.root.path().join("away")).unwrap();
     std::fs::rename(&old, bench.directory()).unwrap();
     let status = drive.probe().await;
-    assert_eq!(
-        (status.health, status.open_count),
-        (DeviceHealth::Online, 2)
-    );
+    assert_eq!((status.health, status.open_count), (DeviceHealth::Online, 2));
     assert_eq!(read(&drive, 1).await, Some(payload(1, 9_000)));
     assert_eq!(read(&drive, 2).await, None);
     drive.close().await;
@@ -195,10 +164,7 @@ async fn a_foreign_drive_swapped_in_stays_offline_and_untouched() {
     let status = drive.probe().await;
     assert_eq!(status.health, DeviceHealth::Offline);
     assert!(status.reason.unwrap().contains("belongs to cluster 0909"));
-    assert_eq!(
-        std::fs::read(bench.directory().join("superblock")).unwrap(),
-        before
-    );
+    assert_eq!(std::fs::read(bench.directory().join("superblock")).unwrap(), before);
     drive.close().await;
 }
 
@@ -215,10 +181,7 @@ async fn a_damaged_superblock_keeps_the_drive_offline_and_unformatted() {
     std::fs::write(&path, bad).unwrap();
     let drive = Drive::open(bench.config()).unwrap();
     assert_eq!(drive.status().health, DeviceHealth::Offline);
-    assert_eq!(
-        drive.probe().await.reason.unwrap(),
-        "the superblock is damaged"
-    );
+    assert_eq!(drive.probe().await.reason.unwrap(), "the superblock is damaged");
     std::fs::write(&path, good).unwrap();
     assert_eq!(drive.probe().await.health, DeviceHealth::Online);
     assert_eq!(read(&drive, 1).await, Some(payload(1, 9_000)));

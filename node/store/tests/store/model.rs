@@ -81,21 +81,14 @@ impl World {
         let mut bench = Bench::new(seed);
         bench.limits.segment_bytes = 128 << 10;
         let drive = Arc::new(bench.open());
-        Self {
-            bench,
-            drive,
-            model: BTreeMap::new(),
-        }
+        Self { bench, drive, model: BTreeMap::new() }
     }
 
     async fn apply(&mut self, op: Op) {
         match op {
             Op::Put { number, seed, len } => {
                 let bytes = payload(seed, len);
-                let result = self
-                    .drive
-                    .put(key(number), root_of(&bytes), bytes.clone())
-                    .await;
+                let result = self.drive.put(key(number), root_of(&bytes), bytes.clone()).await;
                 match self.model.get(&number) {
                     Some(known) if *known != bytes => {
                         assert!(matches!(result, Err(PutShardError::Conflict { .. })));
@@ -108,10 +101,7 @@ impl World {
             }
             Op::Replace { number, seed, len } => {
                 let bytes = payload(seed, len);
-                self.drive
-                    .replace(key(number), root_of(&bytes), bytes.clone())
-                    .await
-                    .unwrap();
+                self.drive.replace(key(number), root_of(&bytes), bytes.clone()).await.unwrap();
                 self.model.insert(number, bytes);
             }
             Op::Delete { numbers } => {
@@ -133,12 +123,7 @@ impl World {
                 self.drive.close().await;
                 self.restart(forget_index);
             }
-            Op::PowerCut {
-                seed,
-                len,
-                after,
-                forget_index,
-            } => {
+            Op::PowerCut { seed, len, after, forget_index } => {
                 self.power_cut(seed, len, after, forget_index).await;
             }
             Op::Rest => tokio::time::sleep(Duration::from_millis(15)).await,
@@ -157,9 +142,7 @@ impl World {
             let bytes = payload(seed ^ number, len + number as usize);
             let drive = Arc::clone(&self.drive);
             tasks.spawn(async move {
-                let stored = drive
-                    .replace(key(number), root_of(&bytes), bytes.clone())
-                    .await;
+                let stored = drive.replace(key(number), root_of(&bytes), bytes.clone()).await;
                 (number, bytes, stored.is_ok())
             });
         }
@@ -178,11 +161,7 @@ impl World {
         for (number, bytes, stored) in outcomes {
             let found = read(&self.drive, number).await;
             if stored {
-                assert_eq!(
-                    found.as_ref(),
-                    Some(&bytes),
-                    "an acknowledged write was lost"
-                );
+                assert_eq!(found.as_ref(), Some(&bytes), "an acknowledged write was lost");
             } else {
                 // Either side of an unacknowledged replacement is right; nothing else is.
                 let before = self.model.get(&number);
@@ -204,16 +183,9 @@ impl World {
 
     async fn check(&self) {
         for number in 0..KEYS {
-            assert_eq!(
-                read(&self.drive, number).await.as_ref(),
-                self.model.get(&number)
-            );
+            assert_eq!(read(&self.drive, number).await.as_ref(), self.model.get(&number));
         }
-        let listed: Vec<_> = list_all(&self.drive)
-            .await
-            .iter()
-            .map(|entry| entry.key)
-            .collect();
+        let listed: Vec<_> = list_all(&self.drive).await.iter().map(|entry| entry.key).collect();
         let expected: BTreeSet<_> = self.model.keys().map(|number| key(*number)).collect();
         assert_eq!(listed, expected.into_iter().collect::<Vec<_>>());
         assert_eq!(self.drive.status().shard_count, self.model.len() as u64);

@@ -19,10 +19,7 @@ async fn scrub_finds_a_flipped_bit_until_replace_mends_it() {
     std::fs::write(&path, bytes).unwrap();
     for pass in 1..=2 {
         drive.start_scrub();
-        eventually("a scrub pass", || {
-            drive.scrub_progress().completed_passes == pass
-        })
-        .await;
+        eventually("a scrub pass", || drive.scrub_progress().completed_passes == pass).await;
         let progress = drive.scrub_progress();
         assert_eq!((progress.verified_shards, progress.damaged_shards), (60, 1));
         assert_eq!(progress.verified_bytes, 600_000);
@@ -32,17 +29,11 @@ async fn scrub_finds_a_flipped_bit_until_replace_mends_it() {
         if pass == 2 {
             let number = damaged[0].manifest.0;
             let bytes = payload(number, 10_000);
-            drive
-                .replace(damaged[0], root_of(&bytes), bytes)
-                .await
-                .unwrap();
+            drive.replace(damaged[0], root_of(&bytes), bytes).await.unwrap();
         }
     }
     drive.start_scrub();
-    eventually("a scrub pass", || {
-        drive.scrub_progress().completed_passes == 3
-    })
-    .await;
+    eventually("a scrub pass", || drive.scrub_progress().completed_passes == 3).await;
     assert_eq!(drive.scrub_progress().damaged_shards, 0);
     assert!(drive.take_damaged(10).is_empty());
     for number in 0..60 {
@@ -61,10 +52,7 @@ async fn scrub_starts_by_itself_when_it_is_due() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(drive.scrub_progress().completed_passes, 0);
     bench.clock.advance_ms(2 * day_ms);
-    eventually("a scrub pass", || {
-        drive.scrub_progress().completed_passes == 1
-    })
-    .await;
+    eventually("a scrub pass", || drive.scrub_progress().completed_passes == 1).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(drive.scrub_progress().completed_passes, 1);
     drive.close().await;
@@ -80,10 +68,7 @@ async fn scrub_continues_after_a_restart() {
         put(&drive, number, &payload(number, 100_000)).await;
     }
     drive.start_scrub();
-    eventually("a started pass", || {
-        drive.scrub_progress().verified_shards > 0
-    })
-    .await;
+    eventually("a started pass", || drive.scrub_progress().verified_shards > 0).await;
     drive.close().await;
     let before = drive.scrub_progress();
     assert!(before.running && before.verified_shards < 200);

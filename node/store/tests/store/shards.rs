@@ -23,17 +23,8 @@ async fn shards_come_back_whole_and_in_ranges_after_a_restart() {
         assert_eq!(read(&drive, number as u64).await, Some(expected));
     }
     let expected = payload(5, 300_000);
-    for (offset, len) in [
-        (0, 1),
-        (1, 299_999),
-        (65_536, 10),
-        (65_537, 100_000),
-        (299_999, 1),
-    ] {
-        let range = ByteRange {
-            offset_bytes: offset,
-            len_bytes: len,
-        };
+    for (offset, len) in [(0, 1), (1, 299_999), (65_536, 10), (65_537, 100_000), (299_999, 1)] {
+        let range = ByteRange { offset_bytes: offset, len_bytes: len };
         let bytes = drive.get(key(5), range).await.unwrap();
         assert_eq!(bytes, expected[offset as usize..(offset + len) as usize]);
     }
@@ -46,15 +37,7 @@ async fn ranges_outside_of_a_shard_are_refused_and_not_reported_as_damage() {
     let drive = bench.open();
     put(&drive, 1, &payload(1, 100)).await;
     for (offset_bytes, len_bytes) in [(0, 101), (100, 1), (u64::MAX, 2), (5, u64::MAX), (0, 0)] {
-        let refused = drive
-            .get(
-                key(1),
-                ByteRange {
-                    offset_bytes,
-                    len_bytes,
-                },
-            )
-            .await;
+        let refused = drive.get(key(1), ByteRange { offset_bytes, len_bytes }).await;
         assert!(matches!(refused, Err(GetShardError::Damaged { .. })));
     }
     assert!(drive.take_damaged(10).is_empty());
@@ -76,10 +59,7 @@ async fn keys_are_write_once_until_replaced() {
     let mismatch = drive.put(key(2), root_of(&two), one).await;
     assert!(matches!(mismatch, Err(PutShardError::RootMismatch { .. })));
     assert_eq!(read(&drive, 2).await, None);
-    drive
-        .replace(key(1), root_of(&two), two.clone())
-        .await
-        .unwrap();
+    drive.replace(key(1), root_of(&two), two.clone()).await.unwrap();
     assert_eq!(read(&drive, 1).await, Some(two));
     assert_eq!(drive.status().shard_count, 1);
     drive.close().await;
@@ -94,10 +74,7 @@ async fn concurrent_writes_of_one_key_let_one_payload_win() {
         let drive = Arc::clone(&drive);
         tasks.spawn(async move {
             let bytes = payload(writer % 2, 3_000);
-            (
-                writer % 2,
-                drive.put(key(1), root_of(&bytes), bytes).await.is_ok(),
-            )
+            (writer % 2, drive.put(key(1), root_of(&bytes), bytes).await.is_ok())
         });
     }
     let outcomes = tasks.join_all().await;
@@ -118,20 +95,13 @@ async fn listing_is_ordered_complete_and_pages() {
     }
     numbers.sort_unstable();
     let expected: Vec<_> = numbers.iter().map(|number| key(*number)).collect();
-    let listed: Vec<_> = list_all(&drive)
-        .await
-        .iter()
-        .map(|entry| entry.key)
-        .collect();
+    let listed: Vec<_> = list_all(&drive).await.iter().map(|entry| entry.key).collect();
     assert_eq!(listed, expected);
     let mut paged = Vec::new();
     loop {
         let page = drive.list(paged.last().copied(), 7).await.unwrap();
         let Some(last) = page.last() else { break };
-        assert_eq!(
-            (last.len_bytes, last.root),
-            (10, root_of(&payload(last.key.manifest.0, 10)))
-        );
+        assert_eq!((last.len_bytes, last.root), (10, root_of(&payload(last.key.manifest.0, 10))));
         paged.extend(page.iter().map(|entry| entry.key));
     }
     assert_eq!(paged, expected);
@@ -178,10 +148,7 @@ async fn a_bounded_queue_answers_busy_instead_of_growing() {
         .filter(|outcome| matches!(outcome, Err(PutShardError::Busy { .. })))
         .count();
     let stored = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    assert!(
-        busy > 0 && stored >= 2 && busy + stored == 32,
-        "{busy} busy, {stored} stored"
-    );
+    assert!(busy > 0 && stored >= 2 && busy + stored == 32, "{busy} busy, {stored} stored");
     drive.close().await;
 }
 
@@ -203,6 +170,17 @@ async fn real_files_with_and_without_o_direct_hold_shards() {
             let expected = (number >= 10).then(|| payload(number, 100_000));
             assert_eq!(read(&drive, number).await, expected);
         }
+        // Long enough to go past the page cache, first in whole and then in part, and again.
+        let long = payload(99, 1_000_000);
+        put(&drive, 99, &long).await;
+        for (offset, len) in [(0, 1_000_000), (3, 700_000), (3, 700_000)] {
+            let range = ByteRange { offset_bytes: offset, len_bytes: len };
+            let bytes = drive.get(key(99), range).await.unwrap();
+            assert_eq!(bytes, long[offset as usize..(offset + len) as usize]);
+        }
+        put(&drive, 98, &long).await;
+        let range = ByteRange { offset_bytes: 600_001, len_bytes: 399_999 };
+        assert_eq!(drive.get(key(98), range).await.unwrap(), long[600_001..]);
         drive.close().await;
     }
 }
@@ -216,14 +194,8 @@ async fn calls_after_close_are_offline_and_never_hang() {
     let bytes = Bytes::from_static(b"x");
     let refused = drive.put(key(2), root_of(&bytes), bytes).await;
     assert!(matches!(refused, Err(PutShardError::Offline { .. })));
-    assert!(matches!(
-        drive.get(key(1), whole(1)).await,
-        Err(GetShardError::Offline { .. })
-    ));
+    assert!(matches!(drive.get(key(1), whole(1)).await, Err(GetShardError::Offline { .. })));
     assert!(drive.delete(vec![key(1)]).await.is_err());
     assert!(drive.list(None, 1).await.is_err());
-    assert_eq!(
-        drive.probe().await.health,
-        node_proto::DeviceHealth::Offline
-    );
+    assert_eq!(drive.probe().await.health, node_proto::DeviceHealth::Offline);
 }

@@ -85,13 +85,13 @@ impl Committer {
     fn commit(&mut self, group: Vec<Request>) {
         let room = match self.ready() {
             Ok(room) => room,
-            Err(refuse) => {
-                let refused = group.into_iter().map(|request| Answer {
-                    result: Err(refuse()),
+            Err(refused) => {
+                let answers = group.into_iter().map(|request| Answer {
+                    result: Err(refused.error()),
                     queued: request.queued,
                     to: request.answer,
                 });
-                return answer(refused.collect());
+                return answer(answers.collect());
             }
         };
         let (mut answers, failure) = self.judge_and_write(group, room);
@@ -105,32 +105,32 @@ impl Committer {
     }
 
     /// Whether the next group may be written, and what there is room for.
-    fn ready(&mut self) -> Result<Room, Box<dyn Fn() -> CommitError>> {
-        let queue = Arc::clone(&self.queue);
-        if queue.check_sound().is_err() {
-            return Err(Box::new(move || queue.check_sound().err().unwrap_or(CommitError::Busy)));
+    fn ready(&mut self) -> Result<Room, Refused> {
+        if let Some(reason) = self.queue.poison_reason() {
+            return Err(Refused::Poisoned { reason: reason.to_owned() });
         }
-        let room = match self.config.free_space.free_bytes(&self.config.directory) {
+        if self.met_full_disk {
+            if let Err(error) = self.database.probe() {
+                let failure = Failure::of(error.to_string());
+                let refused = match &failure {
+                    Failure::Full { .. } => Refused::Full,
+                    Failure::Unread { reason } | Failure::Broken { reason } => {
+                        Refused::Poisoned { reason: reason.clone() }
+                    }
+                };
+                self.fail(failure);
+                return Err(refused);
+            }
+            tracing::info!("the metadata store writes again");
+            self.met_full_disk = false;
+        }
+        Ok(match self.config.free_space.free_bytes(&self.config.directory) {
             Ok(free_bytes) => Room::of(free_bytes, &self.config.space),
             Err(error) => {
                 tracing::warn!(%error, "free space of the metadata store is unknown");
                 Room::Ample
             }
-        };
-        if self.met_full_disk {
-            if let Err(failure) = self.probe() {
-                let is_full = matches!(failure, Failure::Full { .. });
-                self.fail(failure);
-                return if is_full { Err(Box::new(|| CommitError::Full)) } else { self.ready() };
-            }
-            tracing::info!("the metadata store writes again");
-            self.met_full_disk = false;
-        }
-        Ok(room)
-    }
-
-    fn probe(&self) -> Result<(), Failure> {
-        self.database.probe().map_err(|error| Failure::of(error.to_string()))
+        })
     }
 
     fn judge_and_write(
@@ -187,6 +187,23 @@ impl Committer {
                 tracing::error!(reason, "the metadata store failed and takes no more commits");
                 self.queue.poison(reason);
             }
+        }
+    }
+}
+
+/// Why a group is not even tried.
+enum Refused {
+    /// An earlier write failed.
+    Poisoned { reason: String },
+    /// RocksDB still waits for space.
+    Full,
+}
+
+impl Refused {
+    fn error(&self) -> CommitError {
+        match self {
+            Self::Poisoned { reason } => CommitError::Unavailable { reason: reason.clone() },
+            Self::Full => CommitError::Full,
         }
     }
 }

@@ -44,7 +44,9 @@ impl Queue {
         &self,
         batch: Batch,
     ) -> Result<oneshot::Receiver<Result<CommitOutcome, CommitError>>, CommitError> {
-        self.check_sound()?;
+        if let Some(reason) = self.poison_reason() {
+            return Err(CommitError::Unavailable { reason: reason.to_owned() });
+        }
         let len_bytes = batch_len_bytes(&batch);
         if len_bytes > self.len_bytes_max {
             let reason = format!("{len_bytes} bytes, the limit is {}", self.len_bytes_max);
@@ -90,12 +92,9 @@ impl Queue {
         }
     }
 
-    /// Whether commits are still taken.
-    pub(super) fn check_sound(&self) -> Result<(), CommitError> {
-        match self.poison.get() {
-            None => Ok(()),
-            Some(reason) => Err(CommitError::Unavailable { reason: reason.clone() }),
-        }
+    /// Why no commits are taken, if that is so.
+    pub(super) fn poison_reason(&self) -> Option<&str> {
+        self.poison.get().map(String::as_str)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use axum::{
     Json,
+    extract::rejection::PathRejection,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -22,11 +23,7 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Self {
-        Self {
-            status,
-            code,
-            message: message.to_string(),
-        }
+        Self { status, code, message: message.to_string() }
     }
 
     pub(crate) fn unauthorized(message: &str) -> Self {
@@ -43,11 +40,12 @@ impl ApiError {
     }
 
     pub(crate) fn no_such_route() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "no-such-route",
-            "there is no such route",
-        )
+        Self::new(StatusCode::NOT_FOUND, "no-such-route", "there is no such route")
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let message = "the route does not take this method";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", message)
     }
 
     pub(crate) fn busy() -> Self {
@@ -75,6 +73,12 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message } });
         (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(error: PathRejection) -> Self {
+        Self::invalid(error.body_text())
     }
 }
 

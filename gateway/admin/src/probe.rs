@@ -29,11 +29,5 @@ pub(crate) async fn readyz(extract::State(state): extract::State<Arc<State>>) ->
 pub(crate) async fn metrics(
     extract::State(state): extract::State<Arc<State>>,
 ) -> impl IntoResponse {
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        (state.metrics)(),
-    )
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (state.metrics)())
 }

@@ -1,12 +1,20 @@
 //! The admin server: its parts, its router, its life.
 
-use std::{future::Future, io, sync::Arc};
+use std::{
+    future::{Future, IntoFuture},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, extract::DefaultBodyLimit, routing};
 use gateway_iam::Directory;
 use gateway_object::ObjectService;
 use node_proto::Clock;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+};
 
 use crate::{
     error::ApiError,
@@ -20,6 +28,10 @@ const BODY_LEN_BYTES_MAX: usize = 64 << 10;
 
 /// Sign-ins under way at once. Chosen: a guesser gets eight tries per [`session::REFUSAL_DELAY`].
 const SIGN_INS_MAX: usize = 8;
+
+/// How long requests under way may take to finish once shutdown was asked for. Chosen: every route
+/// answers from metadata, so what takes longer is a client that is stuck.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Whether the server serves S3 requests, as `/readyz` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,29 +94,25 @@ pub fn router(deps: AdminDeps) -> Router {
     let protected = Router::new()
         .route("/users", routing::get(user::list).post(user::create))
         .route("/users/{name}", routing::delete(user::delete))
-        .route(
-            "/users/{name}/keys",
-            routing::get(key::list).post(key::create),
-        )
+        .route("/users/{name}/keys", routing::get(key::list).post(key::create))
         .route("/keys/{id}", routing::delete(key::revoke))
         .route("/devices", routing::get(device::list))
         .route("/repair", routing::get(repair::status))
         .route("/scrub", routing::get(scrub::status).post(scrub::start))
         .route_layer(administrators_only);
-    let api = Router::new()
-        .route("/session", routing::post(session::sign_in))
-        .merge(protected);
+    let api = Router::new().route("/session", routing::post(session::sign_in)).merge(protected);
     Router::new()
         .route("/healthz", routing::get(probe::healthz))
         .route("/readyz", routing::get(probe::readyz))
         .route("/metrics", routing::get(probe::metrics))
         .nest("/api/v1", api)
         .fallback(|| async { ApiError::no_such_route() })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(DefaultBodyLimit::max(BODY_LEN_BYTES_MAX))
         .with_state(state)
 }
 
-/// Serves until `shutdown` resolves, then finishes the requests under way.
+/// Serves until `shutdown` resolves, then finishes the requests under way, within ten seconds.
 ///
 /// # Errors
 /// [`ServeAdminError`] when the listener fails.
@@ -113,8 +121,22 @@ pub async fn serve(
     deps: AdminDeps,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeAdminError> {
-    axum::serve(listener, router(deps))
-        .with_graceful_shutdown(shutdown)
-        .await
-        .map_err(|source| ServeAdminError { source })
+    let (stop, stopping) = oneshot::channel();
+    let asked = async move {
+        shutdown.await;
+        let _ = stop.send(());
+    };
+    let serving = axum::serve(listener, router(deps)).with_graceful_shutdown(asked).into_future();
+    let overdue = async {
+        // A dropped sender means that serving ended by itself.
+        let _ = stopping.await;
+        tokio::time::sleep(DRAIN_MAX).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(|source| ServeAdminError { source }),
+        () = overdue => {
+            tracing::warn!("admin connections were cut off after {DRAIN_MAX:?}");
+            Ok(())
+        }
+    }
 }

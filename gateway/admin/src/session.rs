@@ -59,11 +59,7 @@ impl TokenKey {
     fn issue(&self, access_key_id: &str, now: UnixMillis) -> Option<(String, u64)> {
         let iat = now.0 / 1000;
         let exp = iat + TOKEN_LIFETIME_SECONDS;
-        let claims = Claims {
-            sub: access_key_id.to_owned(),
-            iat,
-            exp,
-        };
+        let claims = Claims { sub: access_key_id.to_owned(), iat, exp };
         let header = Header::new(Algorithm::HS256);
         let token = jsonwebtoken::encode(&header, &claims, &self.encoding)
             .inspect_err(|error| tracing::error!(%error, "token cannot be signed"))
@@ -92,18 +88,13 @@ pub(crate) async fn sign_in(
     });
     if !accepted {
         tokio::time::sleep(REFUSAL_DELAY).await;
-        return Err(ApiError::unauthorized(
-            "the access key or its secret is wrong",
-        ));
+        return Err(ApiError::unauthorized("the access key or its secret is wrong"));
     }
     let (token, expires) = state
         .token_key
         .issue(&request.access_key_id, state.clock.now())
         .ok_or_else(|| ApiError::unauthorized("no token can be signed"))?;
-    Ok(Json(wire::Session {
-        token,
-        expires_unix_seconds: expires,
-    }))
+    Ok(Json(wire::Session { token, expires_unix_seconds: expires }))
 }
 
 /// Lets only administrators through.
@@ -118,15 +109,10 @@ pub(crate) async fn require_administrator(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
     let Some(token) = bearer else {
-        return Err(ApiError::unauthorized(
-            "a bearer token is needed: POST /api/v1/session",
-        ));
+        return Err(ApiError::unauthorized("a bearer token is needed: POST /api/v1/session"));
     };
     let stale = || ApiError::unauthorized("the token is invalid or expired");
-    let access_key_id = state
-        .token_key
-        .verify(token, state.clock.now())
-        .ok_or_else(stale)?;
+    let access_key_id = state.token_key.verify(token, state.clock.now()).ok_or_else(stale)?;
     let found = state.directory.resolve(&access_key_id)?.ok_or_else(stale)?;
     match authorize(&found.principal, Action::Administer, &Resource::Service) {
         Decision::Allow => Ok(next.run(request).await),

@@ -17,15 +17,7 @@ fn progress(state: &State) -> wire::Scrub {
             damaged_shards: progress.damaged_shards,
             completed_passes: progress.completed_passes,
         };
-    wire::Scrub {
-        devices: state
-            .objects
-            .scrub_status()
-            .devices
-            .into_iter()
-            .map(device)
-            .collect(),
-    }
+    wire::Scrub { devices: state.objects.scrub_status().devices.into_iter().map(device).collect() }
 }
 
 pub(crate) async fn status(extract::State(state): extract::State<Arc<State>>) -> Json<wire::Scrub> {

@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{
         self, Path, Query,
-        rejection::{JsonRejection, QueryRejection},
+        rejection::{JsonRejection, PathRejection, QueryRejection},
     },
     http::StatusCode,
 };
@@ -39,18 +39,12 @@ pub(crate) async fn list(
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<wire::UserPage>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::invalid(error.body_text()))?;
-    let mut accounts = state
-        .directory
-        .list_accounts(query.after.as_deref(), PAGE_LEN_MAX + 1)
-        .await?;
+    let mut accounts =
+        state.directory.list_accounts(query.after.as_deref(), PAGE_LEN_MAX + 1).await?;
     let truncated = accounts.len() > PAGE_LEN_MAX;
     accounts.truncate(PAGE_LEN_MAX);
     let users: Vec<_> = accounts.into_iter().map(user).collect();
-    let next = if truncated {
-        users.last().map(|user| user.name.clone())
-    } else {
-        None
-    };
+    let next = if truncated { users.last().map(|user| user.name.clone()) } else { None };
     Ok(Json(wire::UserPage { users, next }))
 }
 
@@ -66,8 +60,9 @@ pub(crate) async fn create(
 
 pub(crate) async fn delete(
     extract::State(state): extract::State<Arc<State>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
+    let Path(name) = name?;
     state.directory.delete_account(&name).await?;
     tracing::info!(user = %name, "user deleted");
     Ok(StatusCode::NO_CONTENT)

@@ -1,0 +1,30 @@
+//! The typed requests and answers of the service.
+
+mod body;
+mod bucket;
+mod error;
+mod list;
+mod multipart;
+mod object;
+mod status;
+
+pub use body::{
+    BodyError, ByteStream, ChecksumRequest, ExpectedChecksum, ExpectedDigests, IncomingBody,
+    MalformedTrailer,
+};
+pub use bucket::{BucketPage, CreateBucket, ListBuckets};
+pub use error::{
+    BucketError, DeleteError, DigestKind, Fault, InvalidPart, ListError, MultipartError,
+    ObjectReadError, ObjectWriteError, TaggingError,
+};
+pub use list::{ListEntry, ListObjects, ListPage};
+pub use multipart::{
+    CompletePart, CompleteUpload, CreateUpload, ListParts, ListUploads, PartInfo, PartPage,
+    PartReceipt, UploadInfo, UploadPage, UploadPart, UploadPartCopy, UploadRef,
+};
+pub use object::{
+    CopyObject, CopyReceipt, CopySource, DeleteObject, DeleteReceipt, ETagCondition, GetObject,
+    MetadataDirective, ObjectAttributes, ObjectInfo, ObjectRead, ObjectRef, PutObject,
+    RangeRequest, ReadCondition, ResolvedRange, TaggingDirective, WriteCondition, WriteReceipt,
+};
+pub use status::{DeviceReport, RepairStatus, ScrubStatus};

@@ -1,0 +1,55 @@
+//! What an operator or a test can set.
+
+use crate::data::DataConfig;
+
+/// Limits and pace of an [`crate::ObjectService`].
+#[derive(Clone, Debug)]
+pub struct ObjectConfig {
+    /// Bytes that bodies on their way in and out, and repairs, may hold together. Default 1 GiB;
+    /// more requests at once need more, or are told to slow down.
+    pub memory_limit_bytes: u64,
+    /// Bytes a second that repair and rebuild may read and write. Default 256 MiB; more repairs
+    /// faster and leaves requests less.
+    pub repair_bytes_per_second: u64,
+    /// Jobs that may use a processor at once for sealing, coding and hashing. Default zero: as many
+    /// as there are cores.
+    pub cpu_jobs_max: usize,
+    /// Least length in bytes of every part of a completed upload but the last. Default 5 MiB, as
+    /// S3; tests use less.
+    pub part_len_bytes_min: u64,
+    /// Buckets that one account may have. Default 10,000, as S3.
+    pub buckets_per_account_max: u64,
+    /// Buckets kept in memory. Default 10,000, about 2 MiB; a miss costs one point read.
+    pub cached_buckets_max: usize,
+    /// Listings that read at once; others wait. Default 16: each takes a thread and holds a
+    /// snapshot.
+    pub snapshot_reads_max: usize,
+}
+
+impl Default for ObjectConfig {
+    fn default() -> Self {
+        let data = DataConfig::default();
+        Self {
+            memory_limit_bytes: data.memory_limit_bytes,
+            repair_bytes_per_second: data.workers.repair_bytes_per_second,
+            cpu_jobs_max: data.cpu_jobs_max,
+            part_len_bytes_min: 5 << 20,
+            buckets_per_account_max: 10_000,
+            cached_buckets_max: 10_000,
+            snapshot_reads_max: 16,
+        }
+    }
+}
+
+impl ObjectConfig {
+    /// The data path's share.
+    pub(crate) fn data(&self) -> DataConfig {
+        let mut data = DataConfig {
+            memory_limit_bytes: self.memory_limit_bytes,
+            cpu_jobs_max: self.cpu_jobs_max,
+            ..DataConfig::default()
+        };
+        data.workers.repair_bytes_per_second = self.repair_bytes_per_second;
+        data
+    }
+}

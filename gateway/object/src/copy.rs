@@ -1,0 +1,133 @@
+//! Copying objects: the source is read, opened, sealed anew for the target, and published like any
+//! other write. A copy onto itself leaves the old body readable until the new one is published.
+
+use gateway_meta::{
+    VersionId,
+    record::{ChecksumAlgorithm, ObjectMetadata},
+};
+
+use crate::{
+    ChecksumRequest, CopyObject, CopyReceipt, CopySource, ExpectedDigests, IncomingBody,
+    MetadataDirective, ObjectAttributes, ObjectReadError, ObjectWriteError, ResolvedRange,
+    TaggingDirective,
+    attributes::{effective_storage_class, validate_attributes},
+    engine::Engine,
+    get::Found,
+    limits::PUT_LEN_BYTES_MAX,
+    put::check_key,
+};
+
+impl Engine {
+    /// Copies an object.
+    pub(crate) async fn copy_object(
+        &self,
+        request: CopyObject,
+    ) -> Result<CopyReceipt, ObjectWriteError> {
+        check_key(&request.target.key)?;
+        let bucket = self.writable_bucket(&request.target.bucket)?;
+        let found = self.find_source(&request.source)?;
+        let metadata = &found.info.metadata;
+        if is_self_copy(&request) && !changes_something(&request, metadata) {
+            return Err(ObjectWriteError::SelfCopy);
+        }
+        check_source_len(metadata.len_bytes)?;
+        let attributes = attributes(&request, metadata);
+        validate_attributes(&attributes)?;
+        self.check_before_body(&bucket, &request.target.key, &request.condition)?;
+        // A checksum over parts makes no sense for a copy, which has none; its algorithm does.
+        let kept = metadata.checksum.as_ref().map(|checksum| checksum.algorithm);
+        let checksum = request.checksum.or(kept);
+        let whole = ResolvedRange { offset_bytes: 0, len_bytes: metadata.len_bytes };
+        let body = self.source_body(&found, whole, checksum).await?;
+        let written = self.write_body(&bucket, body).await?;
+        let written = self
+            .publish_written(
+                &bucket,
+                &request.target.key,
+                &request.condition,
+                request.writer,
+                attributes,
+                written,
+            )
+            .await?;
+        Ok(CopyReceipt { written, source_version: found.info.version })
+    }
+
+    /// Finds the source of a copy. Conditions on it that do not hold are failed preconditions, also
+    /// those that would answer a GET with "not modified".
+    pub(crate) fn find_source(&self, source: &CopySource) -> Result<Found, ObjectWriteError> {
+        let found = self.find(&source.object, source.version, &source.condition);
+        found.map_err(|error| {
+            ObjectWriteError::Source(match error {
+                ObjectReadError::NotModified { .. } => ObjectReadError::PreconditionFailed {
+                    condition: if source.condition.if_none_match.is_some() {
+                        "If-None-Match"
+                    } else {
+                        "If-Modified-Since"
+                    },
+                },
+                ObjectReadError::Fault(fault) => return fault.into(),
+                error => error,
+            })
+        })
+    }
+
+    /// The bytes of a copy source, as a body to store.
+    pub(crate) async fn source_body(
+        &self,
+        found: &Found,
+        range: ResolvedRange,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<IncomingBody, ObjectWriteError> {
+        Ok(IncomingBody {
+            stream: self.read_body(found, range).await?,
+            len_bytes: Some(range.len_bytes),
+            expected: ExpectedDigests {
+                checksum: checksum.map(|algorithm| ChecksumRequest { algorithm, expected: None }),
+                ..ExpectedDigests::default()
+            },
+        })
+    }
+}
+
+/// Refuses to copy more than one PUT may hold.
+pub(crate) fn check_source_len(len_bytes: u64) -> Result<(), ObjectWriteError> {
+    if len_bytes > PUT_LEN_BYTES_MAX {
+        return Err(ObjectWriteError::CopySourceTooLarge { limit_bytes: PUT_LEN_BYTES_MAX });
+    }
+    Ok(())
+}
+
+/// Whether the copy would replace its source: the one version that an unversioned bucket has.
+fn is_self_copy(request: &CopyObject) -> bool {
+    request.source.object == request.target
+        && !matches!(request.source.version, Some(VersionId::Id(_)))
+}
+
+/// What makes a copy onto itself legal: other metadata, another storage class, or a checksum.
+fn changes_something(request: &CopyObject, source: &ObjectMetadata) -> bool {
+    matches!(request.metadata, MetadataDirective::Replace { .. })
+        || effective_storage_class(&request.storage_class)
+            != effective_storage_class(&source.storage_class)
+        || request.checksum.is_some()
+}
+
+fn attributes(request: &CopyObject, source: &ObjectMetadata) -> ObjectAttributes {
+    let (headers, user_metadata) = match &request.metadata {
+        MetadataDirective::Copy => {
+            let mut headers = source.headers.clone();
+            // S3 never copies where an object redirects to.
+            headers.website_redirect_location = None;
+            (headers, source.user_metadata.clone())
+        }
+        MetadataDirective::Replace { headers, user_metadata } => {
+            (headers.clone(), user_metadata.clone())
+        }
+    };
+    let tags = match &request.tagging {
+        TaggingDirective::Copy => source.tags.clone(),
+        TaggingDirective::Replace(tags) => tags.clone(),
+    };
+    let storage_class = request.storage_class.clone();
+    ObjectAttributes { headers, user_metadata, tags, storage_class }
+}

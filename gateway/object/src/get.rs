@@ -1,0 +1,242 @@
+//! Reading objects.
+//!
+//! A version may be replaced and reclaimed between the look at its record and its first byte. Then
+//! the read starts anew with the version that replaced it; a version that is still current and
+//! cannot be read is a fault.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use gateway_meta::{
+    VersionId,
+    record::{Body, BucketRecord, ObjectKind, PartTableEntry},
+};
+
+use crate::{
+    ByteStream, Fault, GetObject, ObjectInfo, ObjectRead, ObjectReadError, ObjectRef, PartInfo,
+    PartPage, ReadCondition, ResolvedRange,
+    conditions::check_read,
+    engine::Engine,
+    limits::{PAGE_ENTRIES_MAX, READ_ATTEMPTS_MAX},
+    range,
+};
+
+/// A version that was found and may be read.
+pub(crate) struct Found {
+    pub(crate) bucket: Arc<BucketRecord>,
+    pub(crate) info: ObjectInfo,
+}
+
+/// What a request wants of a version.
+struct Wanted {
+    /// What to answer as range.
+    range: Option<ResolvedRange>,
+    part_count: Option<u32>,
+    /// What to read.
+    bytes: ResolvedRange,
+}
+
+impl Engine {
+    /// Reads an object.
+    pub(crate) async fn get_object(
+        &self,
+        request: GetObject,
+    ) -> Result<ObjectRead, ObjectReadError> {
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let found = self.find(&request.target, request.version, &request.condition)?;
+            match self.resolve_and_read(&request, &found).await {
+                Ok((wanted, body)) => return Ok(object_read(found.info, &wanted, body)),
+                Err(ObjectReadError::Fault(_)) if self.was_replaced(&request, &found)? => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Fault::Busy.into())
+    }
+
+    /// Reads what is known of an object.
+    pub(crate) async fn head_object(
+        &self,
+        request: GetObject,
+    ) -> Result<ObjectRead, ObjectReadError> {
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let found = self.find(&request.target, request.version, &request.condition)?;
+            match self.resolve(&request, &found.info).await {
+                Ok(wanted) => return Ok(object_read(found.info, &wanted, no_bytes())),
+                Err(ObjectReadError::Fault(_)) if self.was_replaced(&request, &found)? => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Fault::Busy.into())
+    }
+
+    /// The parts of a completed multipart object.
+    pub(crate) async fn object_parts(
+        &self,
+        request: GetObject,
+        after: u16,
+        limit: usize,
+    ) -> Result<(ObjectInfo, PartPage), ObjectReadError> {
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let found = self.find(&request.target, request.version, &request.condition)?;
+            match self.parts_of(&found.info).await {
+                Ok(parts) => {
+                    let page = part_page(&found.info, parts, after, limit);
+                    return Ok((found.info, page));
+                }
+                Err(_) if self.was_replaced(&request, &found)? => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        Err(Fault::Busy.into())
+    }
+
+    /// Finds a version and checks the conditions on it.
+    pub(crate) fn find(
+        &self,
+        target: &ObjectRef,
+        version: Option<VersionId>,
+        condition: &ReadCondition,
+    ) -> Result<Found, ObjectReadError> {
+        let bucket = self.readable_bucket(&target.bucket)?;
+        let absent = || match version {
+            None => ObjectReadError::NoSuchKey,
+            Some(_) => ObjectReadError::NoSuchVersion,
+        };
+        // Buckets are unversioned: the newest version of a key is its only one.
+        let current = self.current(bucket.id, &target.key)?;
+        let record = current.record.ok_or_else(absent)?;
+        if version.is_some_and(|version| version != record.version) {
+            return Err(ObjectReadError::NoSuchVersion);
+        }
+        let ObjectKind::Object(metadata) = record.kind else {
+            return Err(ObjectReadError::DeleteMarker { named: version.is_some() });
+        };
+        let info =
+            ObjectInfo { version: record.version, modified: record.modified, metadata: *metadata };
+        check_read(condition, &info)?;
+        Ok(Found { bucket, info })
+    }
+
+    /// The bytes of a version; `range` lies within it.
+    pub(crate) async fn read_body(
+        &self,
+        found: &Found,
+        range: ResolvedRange,
+    ) -> Result<ByteStream, Fault> {
+        if range.len_bytes == 0 {
+            return Ok(no_bytes());
+        }
+        let metadata = &found.info.metadata;
+        self.data.read(found.bucket.owner, metadata.body, metadata.len_bytes, range).await
+    }
+
+    pub(crate) fn readable_bucket(&self, name: &str) -> Result<Arc<BucketRecord>, ObjectReadError> {
+        self.find_bucket(name)?
+            .ok_or_else(|| ObjectReadError::NoSuchBucket { bucket: name.to_owned() })
+    }
+
+    /// Whether another version is current by now, so that a failed read says nothing.
+    fn was_replaced(&self, request: &GetObject, found: &Found) -> Result<bool, Fault> {
+        let current = self.current(found.bucket.id, &request.target.key)?;
+        Ok(current.live().is_none_or(|live| live.body != found.info.metadata.body))
+    }
+
+    async fn resolve_and_read(
+        &self,
+        request: &GetObject,
+        found: &Found,
+    ) -> Result<(Wanted, ByteStream), ObjectReadError> {
+        let wanted = self.resolve(request, &found.info).await?;
+        let body = self.read_body(found, wanted.bytes).await?;
+        Ok((wanted, body))
+    }
+
+    async fn resolve(
+        &self,
+        request: &GetObject,
+        info: &ObjectInfo,
+    ) -> Result<Wanted, ObjectReadError> {
+        let len_bytes = info.metadata.len_bytes;
+        let whole = ResolvedRange { offset_bytes: 0, len_bytes };
+        if let Some(number) = request.part_number {
+            return self.resolve_part(number, info).await;
+        }
+        let range = match request.range {
+            Some(request) => {
+                range::resolve(request, len_bytes).map_err(|range::Unsatisfiable| {
+                    ObjectReadError::RangeNotSatisfiable { len_bytes }
+                })?
+            }
+            None => None,
+        };
+        Ok(Wanted { range, part_count: None, bytes: range.unwrap_or(whole) })
+    }
+
+    /// Objects that were not uploaded in parts are their own part 1.
+    async fn resolve_part(
+        &self,
+        number: u16,
+        info: &ObjectInfo,
+    ) -> Result<Wanted, ObjectReadError> {
+        let parts = self.parts_of(info).await?;
+        let (bytes, part_count) = if let Some(parts) = parts {
+            let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+            let part = parts
+                .iter()
+                .find(|part| part.number == number)
+                .ok_or(ObjectReadError::NoSuchPart { number, part_count })?;
+            let bytes =
+                ResolvedRange { offset_bytes: part.offset_bytes, len_bytes: part.len_bytes };
+            (bytes, Some(part_count))
+        } else if number == 1 {
+            let bytes = ResolvedRange { offset_bytes: 0, len_bytes: info.metadata.len_bytes };
+            (bytes, None)
+        } else {
+            return Err(ObjectReadError::NoSuchPart { number, part_count: 1 });
+        };
+        let range = (bytes.len_bytes > 0).then_some(bytes);
+        Ok(Wanted { range, part_count, bytes })
+    }
+
+    /// The part table of a multipart object; `None` for other objects.
+    async fn parts_of(&self, info: &ObjectInfo) -> Result<Option<Vec<PartTableEntry>>, Fault> {
+        match info.metadata.body {
+            Body::Parts(id) => Ok(Some(self.data.part_table(id).await?)),
+            Body::Empty | Body::Inline(_) | Body::Stripes(_) => Ok(None),
+        }
+    }
+}
+
+fn object_read(info: ObjectInfo, wanted: &Wanted, body: ByteStream) -> ObjectRead {
+    ObjectRead { info, range: wanted.range, part_count: wanted.part_count, body }
+}
+
+fn no_bytes() -> ByteStream {
+    stream::empty().boxed()
+}
+
+fn part_page(
+    info: &ObjectInfo,
+    parts: Option<Vec<PartTableEntry>>,
+    after: u16,
+    limit: usize,
+) -> PartPage {
+    let total_part_count =
+        parts.as_ref().map(|parts| u32::try_from(parts.len()).unwrap_or(u32::MAX));
+    let algorithm = info.metadata.checksum.as_ref().map(|checksum| checksum.algorithm);
+    let mut rest = parts.unwrap_or_default().into_iter().filter(|part| part.number > after);
+    let page = rest
+        .by_ref()
+        .take(limit.min(PAGE_ENTRIES_MAX))
+        .map(|part| PartInfo {
+            number: part.number,
+            len_bytes: part.len_bytes,
+            md5: None,
+            checksum: algorithm
+                .filter(|_| !part.checksum.is_empty())
+                .map(|algorithm| (algorithm, part.checksum)),
+            modified: None,
+        })
+        .collect();
+    PartPage { parts: page, truncated: rest.next().is_some(), record: None, total_part_count }
+}

@@ -1,0 +1,145 @@
+//! Storing parts.
+
+use gateway_meta::{
+    CommitOutcome, Guard, Op, Table, key,
+    record::{BucketRecord, PartRecord, Record, UploadRecord},
+};
+
+use crate::{
+    ChecksumRequest, IncomingBody, ObjectWriteError, PartReceipt, ResolvedRange, UploadPart,
+    UploadPartCopy, UploadRef,
+    accounting::UsageChange,
+    copy::check_source_len,
+    data::WrittenBody,
+    engine::{Engine, decode, unchanged},
+    limits::{COMMIT_ATTEMPTS_MAX, PART_NUMBER_MAX},
+    publish::contended,
+    put::{fenced, whole_checksum},
+    range::resolve_within,
+};
+
+impl Engine {
+    /// Stores a part.
+    pub(crate) async fn upload_part(
+        &self,
+        request: UploadPart,
+    ) -> Result<PartReceipt, ObjectWriteError> {
+        let UploadPart { upload, number, mut body } = request;
+        check_part_number(number)?;
+        let bucket = self.writable_bucket(&upload.target.bucket)?;
+        let record = self.upload_record(bucket.id, &upload)?;
+        agree_on_checksum(&mut body, &record)?;
+        let written = self.write_body(&bucket, body).await?;
+        self.commit_part(&bucket, &upload, number, written).await
+    }
+
+    /// Stores a part copied from an object.
+    pub(crate) async fn upload_part_copy(
+        &self,
+        request: UploadPartCopy,
+    ) -> Result<PartReceipt, ObjectWriteError> {
+        let UploadPartCopy { upload, number, source, range } = request;
+        check_part_number(number)?;
+        let bucket = self.writable_bucket(&upload.target.bucket)?;
+        let record = self.upload_record(bucket.id, &upload)?;
+        let found = self.find_source(&source)?;
+        let len_bytes = found.info.metadata.len_bytes;
+        let range = match range {
+            Some(range) => resolve_within(range, len_bytes)
+                .ok_or(ObjectWriteError::InvalidCopyRange { len_bytes })?,
+            None => ResolvedRange { offset_bytes: 0, len_bytes },
+        };
+        check_source_len(range.len_bytes)?;
+        let algorithm = record.checksum.map(|(algorithm, _)| algorithm);
+        let body = self.source_body(&found, range, algorithm).await?;
+        let written = self.write_body(&bucket, body).await?;
+        let receipt = self.commit_part(&bucket, &upload, number, written).await?;
+        let version = found.info.version;
+        let source_version = (version != gateway_meta::VersionId::Null).then_some(version);
+        Ok(PartReceipt { source_version, ..receipt })
+    }
+
+    /// Makes a durable body the part `number`, in place of an earlier one.
+    async fn commit_part(
+        &self,
+        bucket: &BucketRecord,
+        upload: &UploadRef,
+        number: u16,
+        mut written: WrittenBody,
+    ) -> Result<PartReceipt, ObjectWriteError> {
+        let part_key = key::part(upload.upload, number);
+        let _turn = self.key_locks.lock(bucket.id, &part_key).await;
+        let upload_key = key::mpu(bucket.id, upload.target.key.as_bytes(), upload.upload);
+        for _ in 0..COMMIT_ATTEMPTS_MAX {
+            let replaced = self.row(Table::Part, &part_key)?;
+            let modified = self.clock.now();
+            let record = PartRecord {
+                len_bytes: written.len_bytes,
+                md5: written.md5,
+                checksum: Some(written.checksum.clone()),
+                modified,
+                body: written.body,
+            };
+            let mut usage = UsageChange::default();
+            usage.add_bytes(record.len_bytes);
+            let mut ops = written.ops.clone();
+            ops.push(Op::Put { table: Table::Part, key: part_key.clone(), value: record.encode() });
+            if let Some(row) = &replaced {
+                let replaced: PartRecord = decode(row)?;
+                usage.remove_bytes(replaced.len_bytes);
+                ops.extend(self.data.unlink_ops(&replaced.body));
+            }
+            ops.extend(usage.ops(bucket.owner, bucket.id, modified));
+            let guards = [
+                Guard::Present { table: Table::Mpu, key: upload_key.clone() },
+                unchanged(Table::Part, part_key.clone(), replaced),
+            ];
+            let guards = guards.into_iter().chain(written.guards.iter().cloned()).collect();
+            match self.commits.commit_body(guards, ops, &mut written.in_flight).await? {
+                CommitOutcome::Applied => return Ok(receipt(record)),
+                CommitOutcome::GuardFailed { guard_index: 0 } => {
+                    return Err(ObjectWriteError::NoSuchUpload);
+                }
+                CommitOutcome::GuardFailed { guard_index: 1 } => {}
+                CommitOutcome::GuardFailed { .. } => return Err(fenced().into()),
+            }
+        }
+        Err(contended(false))
+    }
+}
+
+fn check_part_number(number: u16) -> Result<(), ObjectWriteError> {
+    if (1..=PART_NUMBER_MAX).contains(&number) {
+        Ok(())
+    } else {
+        Err(ObjectWriteError::InvalidPartNumber { number })
+    }
+}
+
+/// Makes sure that the part gets a checksum in the algorithm that the upload was started with. An
+/// upload that was started without one takes any.
+fn agree_on_checksum(
+    body: &mut IncomingBody,
+    upload: &UploadRecord,
+) -> Result<(), ObjectWriteError> {
+    let Some((expected, _)) = upload.checksum else { return Ok(()) };
+    match &body.expected.checksum {
+        Some(given) if given.algorithm != expected => {
+            Err(ObjectWriteError::ChecksumAlgorithmMismatch { expected })
+        }
+        Some(_) => Ok(()),
+        None => {
+            body.expected.checksum = Some(ChecksumRequest { algorithm: expected, expected: None });
+            Ok(())
+        }
+    }
+}
+
+fn receipt(record: PartRecord) -> PartReceipt {
+    PartReceipt {
+        md5: record.md5,
+        checksum: record.checksum.map(whole_checksum),
+        modified: record.modified,
+        source_version: None,
+    }
+}

@@ -1,0 +1,116 @@
+//! Storing an object in one request.
+
+use fail::fail_point;
+use gateway_meta::{
+    AccountId,
+    record::{BucketRecord, ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, StoredChecksum},
+};
+
+use crate::{
+    BodyError, Fault, IncomingBody, ObjectAttributes, ObjectWriteError, PutObject, WriteCondition,
+    WriteReceipt,
+    attributes::validate_attributes,
+    conditions::{check_write, is_conditional},
+    data::{WriteTarget, WrittenBody},
+    engine::Engine,
+    limits::PUT_LEN_BYTES_MAX,
+    names::validate_key,
+    publish::{NewObject, PublishError},
+};
+
+impl Engine {
+    /// Stores an object.
+    pub(crate) async fn put_object(
+        &self,
+        request: PutObject,
+    ) -> Result<WriteReceipt, ObjectWriteError> {
+        let PutObject { target, writer, body, attributes, condition } = request;
+        check_key(&target.key)?;
+        validate_attributes(&attributes)?;
+        let bucket = self.writable_bucket(&target.bucket)?;
+        self.check_before_body(&bucket, &target.key, &condition)?;
+        let written = self.write_body(&bucket, body).await?;
+        self.publish_written(&bucket, &target.key, &condition, writer, attributes, written).await
+    }
+
+    /// A cheap look before bytes are moved in vain; the commit decides.
+    pub(crate) fn check_before_body(
+        &self,
+        bucket: &BucketRecord,
+        key: &str,
+        condition: &WriteCondition,
+    ) -> Result<(), ObjectWriteError> {
+        if is_conditional(condition) {
+            check_write(condition, self.current(bucket.id, key)?.live())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the bytes of one PUT, copy or part durable.
+    pub(crate) async fn write_body(
+        &self,
+        bucket: &BucketRecord,
+        body: IncomingBody,
+    ) -> Result<WrittenBody, ObjectWriteError> {
+        let target =
+            WriteTarget { bucket: bucket.id, owner: bucket.owner, key_epoch: bucket.key_epoch };
+        match self.data.write(target, body, PUT_LEN_BYTES_MAX).await {
+            // A body that is read from our own devices fails for our own reasons.
+            Err(ObjectWriteError::Body(BodyError::Unreadable { source })) => Err(source.into()),
+            written => written,
+        }
+    }
+
+    /// Makes a durable body the object under `key`.
+    pub(crate) async fn publish_written(
+        &self,
+        bucket: &BucketRecord,
+        key: &str,
+        condition: &WriteCondition,
+        writer: AccountId,
+        attributes: ObjectAttributes,
+        written: WrittenBody,
+    ) -> Result<WriteReceipt, ObjectWriteError> {
+        let checksum = whole_checksum(written.checksum);
+        let object = NewObject {
+            metadata: ObjectMetadata {
+                len_bytes: written.len_bytes,
+                etag: ETag { md5: written.md5, part_count: None },
+                checksum: Some(checksum),
+                headers: attributes.headers,
+                user_metadata: attributes.user_metadata,
+                tags: attributes.tags,
+                storage_class: attributes.storage_class,
+                owner: writer,
+                upload: None,
+                body: written.body,
+            },
+            guards: written.guards,
+            ops: written.ops,
+            released_bytes: 0,
+            in_flight: written.in_flight,
+        };
+        fail_point!("put-before-commit");
+        let published = self.publish(bucket, key, condition, object).await;
+        fail_point!("put-after-commit");
+        published.map_err(|error| match error {
+            PublishError::Write(error) => error,
+            PublishError::Stale => fenced().into(),
+        })
+    }
+}
+
+/// The checksum of a body that was sent in one go.
+pub(crate) fn whole_checksum((algorithm, value): (ChecksumAlgorithm, Vec<u8>)) -> StoredChecksum {
+    StoredChecksum { algorithm, kind: ChecksumType::FullObject, value, part_count: None }
+}
+
+/// The durable intent behind a body was revoked while the body was in flight.
+pub(crate) fn fenced() -> Fault {
+    Fault::MetadataUnavailable { reason: "the lease of a body in flight was fenced".to_owned() }
+}
+
+/// Refuses keys that S3 does not allow.
+pub(crate) fn check_key(key: &str) -> Result<(), ObjectWriteError> {
+    validate_key(key).map_err(|len_bytes| ObjectWriteError::KeyTooLong { len_bytes })
+}

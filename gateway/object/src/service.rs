@@ -1,0 +1,332 @@
+//! The service: what edges call.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use gateway_meta::{MetaStore, TxIds, UploadId, VersionId, record::BucketRecord};
+use gateway_seal::RootKey;
+use node_proto::{Clock, Layout, ShardService};
+
+use crate::{
+    ByteStream, UsageDrift, accounting::audit, api::*, config::ObjectConfig, data::DataPath,
+    engine::Engine, gate::Pass,
+};
+
+/// What the service is built from.
+pub struct ObjectDeps {
+    /// The metadata store.
+    pub meta: Arc<dyn MetaStore>,
+    /// Transaction ids of this process.
+    pub txids: Arc<TxIds>,
+    /// The layout; `devices[i]` serves `layout.devices[i]`.
+    pub layout: Layout,
+    /// One service per layout device, in the layout's order. Offline ones included.
+    pub devices: Vec<Arc<dyn ShardService>>,
+    /// The root of the key hierarchy.
+    pub root_key: Arc<RootKey>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Object semantics over one metadata store and a set of devices. Cheap to clone.
+///
+/// *Consistency:* every answered write is seen by every later read. *Cancellation:* a dropped
+/// request either happens whole or not at all. *Limits:* see [`ObjectConfig`]; beyond them requests
+/// fail with [`Fault::Busy`]. After [`Self::shutdown`] every call fails with
+/// [`Fault::ShuttingDown`].
+#[derive(Clone)]
+pub struct ObjectService {
+    engine: Arc<Engine>,
+}
+
+impl ObjectService {
+    /// Opens the service and starts its background work.
+    ///
+    /// # Errors
+    /// [`Fault`] when the configuration makes no sense or the metadata store cannot be used.
+    pub async fn open(deps: ObjectDeps, config: ObjectConfig) -> Result<Self, Fault> {
+        let data = DataPath::open(&deps, config.data()).await?;
+        Ok(Self { engine: Arc::new(Engine::new(deps, data, config)) })
+    }
+
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// [`BucketError`].
+    pub async fn create_bucket(&self, request: CreateBucket) -> Result<BucketRecord, BucketError> {
+        let _pass = self.enter()?;
+        self.engine.create_bucket(request).await
+    }
+
+    /// Finds a bucket by name. Costs no read when it is known.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchBucket`] or a fault.
+    pub async fn bucket(&self, name: &str) -> Result<BucketRecord, BucketError> {
+        let _pass = self.enter()?;
+        Ok(BucketRecord::clone(&*self.engine.bucket(name)?))
+    }
+
+    /// Removes an empty bucket.
+    ///
+    /// # Errors
+    /// [`BucketError`].
+    pub async fn delete_bucket(&self, name: &str) -> Result<(), BucketError> {
+        let _pass = self.enter()?;
+        self.engine.delete_bucket(name).await
+    }
+
+    /// Lists an account's buckets.
+    ///
+    /// # Errors
+    /// [`BucketError::Fault`].
+    pub async fn list_buckets(&self, request: ListBuckets) -> Result<BucketPage, BucketError> {
+        let _pass = self.enter()?;
+        Ok(self.engine.list_buckets(request).await?)
+    }
+
+    /// Stores an object.
+    ///
+    /// # Errors
+    /// [`ObjectWriteError`]. A write without conditions never fails because of another write.
+    pub async fn put_object(&self, request: PutObject) -> Result<WriteReceipt, ObjectWriteError> {
+        let _pass = self.enter()?;
+        self.engine.put_object(request).await
+    }
+
+    /// Reads an object. The version found stays readable until its body stream is dropped, also
+    /// when it is overwritten or deleted meanwhile.
+    ///
+    /// # Errors
+    /// [`ObjectReadError`].
+    pub async fn get_object(&self, request: GetObject) -> Result<ObjectRead, ObjectReadError> {
+        let pass = self.enter()?;
+        let read = self.engine.get_object(request).await?;
+        Ok(ObjectRead { body: counted(read.body, pass), ..read })
+    }
+
+    /// Reads what is known of an object; `body` is empty.
+    ///
+    /// # Errors
+    /// [`ObjectReadError`].
+    pub async fn head_object(&self, request: GetObject) -> Result<ObjectRead, ObjectReadError> {
+        let _pass = self.enter()?;
+        self.engine.head_object(request).await
+    }
+
+    /// The parts of a completed multipart object with numbers greater than `after`; an empty page
+    /// without a total for other objects.
+    ///
+    /// # Errors
+    /// [`ObjectReadError`].
+    pub async fn object_parts(
+        &self,
+        request: GetObject,
+        after: u16,
+        limit: usize,
+    ) -> Result<(ObjectInfo, PartPage), ObjectReadError> {
+        let _pass = self.enter()?;
+        self.engine.object_parts(request, after, limit).await
+    }
+
+    /// Copies an object.
+    ///
+    /// # Errors
+    /// [`ObjectWriteError`].
+    pub async fn copy_object(&self, request: CopyObject) -> Result<CopyReceipt, ObjectWriteError> {
+        let _pass = self.enter()?;
+        self.engine.copy_object(request).await
+    }
+
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// [`DeleteError`]; a missing key is none.
+    pub async fn delete_object(&self, request: DeleteObject) -> Result<DeleteReceipt, DeleteError> {
+        let _pass = self.enter()?;
+        self.engine.delete_object(request).await
+    }
+
+    /// Deletes objects of one bucket, whatever bucket their targets name; answers in the order of
+    /// `requests`.
+    ///
+    /// # Errors
+    /// [`DeleteError`] when nothing could be tried.
+    pub async fn delete_objects(
+        &self,
+        bucket: &str,
+        requests: Vec<DeleteObject>,
+    ) -> Result<Vec<Result<DeleteReceipt, DeleteError>>, DeleteError> {
+        let _pass = self.enter()?;
+        self.engine.delete_objects(bucket, requests).await
+    }
+
+    /// Lists objects.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn list_objects(&self, request: ListObjects) -> Result<ListPage, ListError> {
+        let _pass = self.enter()?;
+        self.engine.list_objects(request).await
+    }
+
+    /// Reads an object's tags.
+    ///
+    /// # Errors
+    /// [`TaggingError::Object`].
+    pub async fn object_tags(
+        &self,
+        target: &ObjectRef,
+        version: Option<VersionId>,
+    ) -> Result<(VersionId, Vec<(String, String)>), TaggingError> {
+        let _pass = self.enter()?;
+        self.engine.object_tags(target, version)
+    }
+
+    /// Replaces an object's tags; an empty list removes them.
+    ///
+    /// # Errors
+    /// [`TaggingError`].
+    pub async fn put_object_tags(
+        &self,
+        target: &ObjectRef,
+        version: Option<VersionId>,
+        tags: Vec<(String, String)>,
+    ) -> Result<VersionId, TaggingError> {
+        let _pass = self.enter()?;
+        self.engine.put_object_tags(target, version, tags).await
+    }
+
+    /// Starts a multipart upload.
+    ///
+    /// # Errors
+    /// [`MultipartError`].
+    pub async fn create_upload(&self, request: CreateUpload) -> Result<UploadId, MultipartError> {
+        let _pass = self.enter()?;
+        self.engine.create_upload(request).await
+    }
+
+    /// Stores a part.
+    ///
+    /// # Errors
+    /// [`ObjectWriteError`].
+    pub async fn upload_part(&self, request: UploadPart) -> Result<PartReceipt, ObjectWriteError> {
+        let _pass = self.enter()?;
+        self.engine.upload_part(request).await
+    }
+
+    /// Stores a part copied from an object.
+    ///
+    /// # Errors
+    /// [`ObjectWriteError`].
+    pub async fn upload_part_copy(
+        &self,
+        request: UploadPartCopy,
+    ) -> Result<PartReceipt, ObjectWriteError> {
+        let _pass = self.enter()?;
+        self.engine.upload_part_copy(request).await
+    }
+
+    /// Makes an object of uploaded parts.
+    ///
+    /// # Errors
+    /// [`MultipartError`].
+    pub async fn complete_upload(
+        &self,
+        request: CompleteUpload,
+    ) -> Result<WriteReceipt, MultipartError> {
+        let _pass = self.enter()?;
+        self.engine.complete_upload(request).await
+    }
+
+    /// Ends an upload and gives its space back.
+    ///
+    /// # Errors
+    /// [`MultipartError`].
+    pub async fn abort_upload(&self, upload: UploadRef) -> Result<(), MultipartError> {
+        let _pass = self.enter()?;
+        self.engine.abort_upload(upload).await
+    }
+
+    /// Lists the parts of an upload.
+    ///
+    /// # Errors
+    /// [`MultipartError`].
+    pub async fn list_parts(&self, request: ListParts) -> Result<PartPage, MultipartError> {
+        let _pass = self.enter()?;
+        self.engine.list_parts(request).await
+    }
+
+    /// Lists uploads under way.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn list_uploads(&self, request: ListUploads) -> Result<UploadPage, ListError> {
+        let _pass = self.enter()?;
+        self.engine.list_uploads(request).await
+    }
+
+    /// Where repair stands.
+    ///
+    /// # Errors
+    /// [`Fault`] when the queues cannot be read.
+    pub async fn repair_status(&self) -> Result<RepairStatus, Fault> {
+        self.engine.data.repair_status().await
+    }
+
+    /// Starts a scrub pass on every device that is not in one.
+    pub fn start_scrub(&self) {
+        self.engine.data.start_scrub();
+    }
+
+    /// Where scrubbing stands.
+    pub fn scrub_status(&self) -> ScrubStatus {
+        self.engine.data.scrub_status()
+    }
+
+    /// The devices.
+    pub fn devices(&self) -> Vec<DeviceReport> {
+        self.engine.data.devices()
+    }
+
+    /// Counts usage anew from all rows and compares it with the counters; empty when they agree.
+    /// Reads all metadata.
+    ///
+    /// # Errors
+    /// [`Fault`] when rows cannot be read.
+    pub async fn audit_usage(&self) -> Result<Vec<UsageDrift>, Fault> {
+        let _pass = self.enter()?;
+        self.engine.on_snapshot(audit).await
+    }
+
+    /// Stops taking work, waits for what is under way (downloads to their end) and stops the
+    /// background workers. May be called again.
+    pub async fn shutdown(&self) {
+        self.engine.gate.close().await;
+        self.engine.commits.drain().await;
+        self.engine.data.shutdown().await;
+    }
+
+    fn enter(&self) -> Result<Pass, Fault> {
+        self.engine.gate.enter()
+    }
+}
+
+/// Edges run requests on threads of their own choice, so the futures must be able to move.
+const _: fn(&ObjectService, PutObject, GetObject, CopyObject, CompleteUpload, UploadPartCopy) =
+    |service, put, get, copy, complete, part| {
+        fn moves<F: Future + Send>(_: F) {}
+        moves(service.put_object(put));
+        moves(service.get_object(get));
+        moves(service.copy_object(copy));
+        moves(service.complete_upload(complete));
+        moves(service.upload_part_copy(part));
+    };
+
+/// A body that counts as under way until it is dropped.
+fn counted(body: ByteStream, pass: Pass) -> ByteStream {
+    body.inspect(move |_| {
+        let _ = &pass;
+    })
+    .boxed()
+}

@@ -1,0 +1,341 @@
+//! A service to test, and short ways to call it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use gateway_meta::{
+    AccountId, Batch, CommitOutcome, MemoryMetaStore, MetaStore, Op, Table, TxIds, UploadId,
+    key::ctl,
+    record::{AccountKeyRecord, Record},
+};
+use gateway_object::{
+    CompletePart, CompleteUpload, CreateBucket, CreateUpload, ExpectedDigests, GetObject,
+    IncomingBody, MultipartError, ObjectAttributes, ObjectConfig, ObjectDeps, ObjectReadError,
+    ObjectRef, ObjectService, ObjectWriteError, PartReceipt, PutObject, ReadCondition, UploadPart,
+    UploadRef, WriteCondition, WriteReceipt,
+};
+use gateway_seal::{AccountKeyPair, RootKey};
+use node_proto::{
+    ByteRange, ClusterId, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus, DeviceUuid,
+    Epoch, GetShardError, Layout, LayoutDevice, ListShardsError, ManualClock, PutShardError,
+    ScrubProgress, ShardEntry, ShardKey, ShardRoot, ShardService, UnixMillis,
+};
+use parking_lot::Mutex;
+
+/// The account that owns the tests' buckets.
+pub(crate) const OWNER: AccountId = AccountId(7);
+
+/// Another account with keys.
+pub(crate) const STRANGER: AccountId = AccountId(8);
+
+/// The bucket that [`Harness::start`] makes.
+pub(crate) const BUCKET: &str = "bucket";
+
+/// Least length of a part that is not the last.
+pub(crate) const PART_MIN: u64 = 16;
+
+/// When the tests' clock starts: some day, twelve seconds before an hour ends.
+pub(crate) const START: UnixMillis = UnixMillis(1_750_003_188_000);
+
+/// A service and what it stands on.
+pub(crate) struct Harness {
+    pub(crate) service: ObjectService,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl Harness {
+    /// A service with one empty bucket.
+    pub(crate) async fn start() -> Self {
+        Self::start_over(Arc::new(MemoryMetaStore::new()), ObjectConfig::default()).await
+    }
+
+    /// A service over `meta`, with one empty bucket.
+    pub(crate) async fn start_over(meta: Arc<dyn MetaStore>, config: ObjectConfig) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let txids = Arc::new(TxIds::new(START, 1));
+        let root_key = Arc::new(RootKey::generate(&mut random));
+        for account in [OWNER, STRANGER] {
+            let sealed = AccountKeyPair::generate(account.0, &mut random)
+                .seal(&root_key, &mut random)
+                .encode()
+                .to_vec();
+            let put = Op::Put {
+                table: Table::Ctl,
+                key: ctl::account_key(account),
+                value: AccountKeyRecord { sealed }.encode(),
+            };
+            let batch = Batch { txid: txids.next(), guards: Vec::new(), ops: vec![put] };
+            assert_eq!(meta.commit(batch).await.unwrap(), CommitOutcome::Applied);
+        }
+        let (layout, devices) = six_devices();
+        let deps = ObjectDeps {
+            meta,
+            txids,
+            layout,
+            devices,
+            root_key,
+            clock: Arc::clone(&clock) as Arc<dyn node_proto::Clock>,
+        };
+        let config = ObjectConfig { part_len_bytes_min: PART_MIN, ..config };
+        let service = ObjectService::open(deps, config).await.unwrap();
+        let harness = Self { service, clock };
+        harness.make_bucket(BUCKET).await;
+        harness
+    }
+
+    pub(crate) async fn make_bucket(&self, name: &str) {
+        self.service.create_bucket(create_bucket(name, OWNER)).await.unwrap();
+    }
+
+    pub(crate) async fn put(&self, key: &str, bytes: &[u8]) -> WriteReceipt {
+        self.try_put(key, bytes, WriteCondition::default()).await.unwrap()
+    }
+
+    pub(crate) async fn try_put(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        condition: WriteCondition,
+    ) -> Result<WriteReceipt, ObjectWriteError> {
+        let request = PutObject { condition, ..put_request(key, bytes) };
+        self.service.put_object(request).await
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Result<Vec<u8>, ObjectReadError> {
+        let read = self.service.get_object(get_request(key)).await?;
+        Ok(collect(read.body).await)
+    }
+
+    pub(crate) async fn create_upload(&self, key: &str) -> UploadRef {
+        let upload = self.service.create_upload(create_upload(key)).await.unwrap();
+        upload_ref(key, upload)
+    }
+
+    pub(crate) async fn upload_part(
+        &self,
+        upload: &UploadRef,
+        number: u16,
+        bytes: &[u8],
+    ) -> Result<PartReceipt, ObjectWriteError> {
+        let request = UploadPart { upload: upload.clone(), number, body: body(bytes) };
+        self.service.upload_part(request).await
+    }
+
+    pub(crate) async fn complete(
+        &self,
+        upload: &UploadRef,
+        parts: &[(u16, &PartReceipt)],
+    ) -> Result<WriteReceipt, MultipartError> {
+        self.service.complete_upload(complete_request(upload, parts)).await
+    }
+
+    /// Fails unless every counter is what the rows amount to.
+    pub(crate) async fn assert_usage_is_right(&self) {
+        assert_eq!(self.service.audit_usage().await.unwrap(), []);
+    }
+}
+
+pub(crate) fn object(key: &str) -> ObjectRef {
+    ObjectRef { bucket: BUCKET.to_owned(), key: key.to_owned() }
+}
+
+pub(crate) fn upload_ref(key: &str, upload: UploadId) -> UploadRef {
+    UploadRef { target: object(key), upload }
+}
+
+pub(crate) fn create_bucket(name: &str, owner: AccountId) -> CreateBucket {
+    CreateBucket { name: name.to_owned(), owner, region: String::new() }
+}
+
+pub(crate) fn put_request(key: &str, bytes: &[u8]) -> PutObject {
+    PutObject {
+        target: object(key),
+        writer: OWNER,
+        body: body(bytes),
+        attributes: ObjectAttributes::default(),
+        condition: WriteCondition::default(),
+    }
+}
+
+pub(crate) fn get_request(key: &str) -> GetObject {
+    GetObject {
+        target: object(key),
+        version: None,
+        range: None,
+        part_number: None,
+        condition: ReadCondition::default(),
+    }
+}
+
+pub(crate) fn create_upload(key: &str) -> CreateUpload {
+    CreateUpload {
+        target: object(key),
+        initiator: OWNER,
+        attributes: ObjectAttributes::default(),
+        checksum: None,
+    }
+}
+
+pub(crate) fn complete_request(
+    upload: &UploadRef,
+    parts: &[(u16, &PartReceipt)],
+) -> CompleteUpload {
+    let part = |&(number, receipt): &(u16, &PartReceipt)| CompletePart {
+        number,
+        etag: hex(&receipt.md5),
+        checksum: None,
+    };
+    CompleteUpload {
+        upload: upload.clone(),
+        parts: parts.iter().map(part).collect(),
+        condition: WriteCondition::default(),
+        checksum: None,
+        checksum_type: None,
+        object_len_bytes: None,
+    }
+}
+
+/// A body that arrives in three chunks.
+pub(crate) fn body(bytes: &[u8]) -> IncomingBody {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let (a, b) = (bytes.len() / 3, bytes.len() / 2);
+    let chunks = [bytes.slice(..a), bytes.slice(a..b), bytes.slice(b..)];
+    IncomingBody {
+        stream: stream::iter(chunks.map(Ok)).boxed(),
+        len_bytes: Some(bytes.len() as u64),
+        expected: ExpectedDigests::default(),
+    }
+}
+
+pub(crate) async fn collect(body: gateway_object::ByteStream) -> Vec<u8> {
+    let chunks: Vec<Bytes> = body.try_collect().await.unwrap();
+    chunks.concat()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes that do not repeat soon.
+pub(crate) fn sample(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|at| seed.wrapping_add((at * 31 + at / 251) as u8)).collect()
+}
+
+fn random(out: &mut [u8]) {
+    getrandom::fill(out).unwrap();
+}
+
+fn six_devices() -> (Layout, Vec<Arc<dyn ShardService>>) {
+    let ids = || (0..6).map(DeviceId);
+    let device = |id: DeviceId| LayoutDevice {
+        id,
+        failure_domain: format!("domain {}", id.0),
+        address: "memory".to_owned(),
+    };
+    let layout = Layout {
+        cluster: ClusterId([1; 16]),
+        epoch: Epoch(1),
+        devices: ids().map(device).collect(),
+    };
+    let service = |id| Arc::new(MemoryDevice { id, shards: Mutex::default() });
+    (layout, ids().map(|id| service(id) as Arc<dyn ShardService>).collect())
+}
+
+/// A device that keeps shards in memory and never fails.
+struct MemoryDevice {
+    id: DeviceId,
+    shards: Mutex<BTreeMap<ShardKey, (ShardRoot, Bytes)>>,
+}
+
+impl MemoryDevice {
+    fn missing(&self, key: ShardKey) -> GetShardError {
+        GetShardError::NotFound { key, device: self.id }
+    }
+}
+
+#[async_trait]
+impl ShardService for MemoryDevice {
+    async fn put(
+        &self,
+        key: ShardKey,
+        root: ShardRoot,
+        payload: Bytes,
+    ) -> Result<(), PutShardError> {
+        match self.shards.lock().entry(key).or_insert((root, payload)) {
+            (stored, _) if *stored == root => Ok(()),
+            _ => Err(PutShardError::Conflict { key }),
+        }
+    }
+
+    async fn get(&self, key: ShardKey, range: ByteRange) -> Result<Bytes, GetShardError> {
+        let shards = self.shards.lock();
+        let (_, payload) = shards.get(&key).ok_or_else(|| self.missing(key))?;
+        let start = range.offset_bytes as usize;
+        Ok(payload.slice(start..start + range.len_bytes as usize))
+    }
+
+    async fn verify(&self, key: ShardKey) -> Result<ShardEntry, GetShardError> {
+        let shards = self.shards.lock();
+        let (root, payload) = shards.get(&key).ok_or_else(|| self.missing(key))?;
+        Ok(ShardEntry { key, len_bytes: payload.len() as u64, root: *root })
+    }
+
+    async fn replace(
+        &self,
+        key: ShardKey,
+        root: ShardRoot,
+        payload: Bytes,
+    ) -> Result<(), PutShardError> {
+        self.shards.lock().insert(key, (root, payload));
+        Ok(())
+    }
+
+    async fn delete(&self, keys: Vec<ShardKey>) -> Result<(), DeleteShardsError> {
+        let mut shards = self.shards.lock();
+        for key in keys {
+            shards.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        after: Option<ShardKey>,
+        limit: usize,
+    ) -> Result<Vec<ShardEntry>, ListShardsError> {
+        let shards = self.shards.lock();
+        let rest = shards.iter().filter(|(key, _)| after.is_none_or(|after| **key > after));
+        let entry = |(key, (root, payload)): (&ShardKey, &(ShardRoot, Bytes))| ShardEntry {
+            key: *key,
+            len_bytes: payload.len() as u64,
+            root: *root,
+        };
+        Ok(rest.take(limit).map(entry).collect())
+    }
+
+    fn status(&self) -> DeviceStatus {
+        DeviceStatus {
+            device: self.id,
+            uuid: Some(DeviceUuid([u8::try_from(self.id.0).unwrap(); 16])),
+            open_count: 1,
+            health: DeviceHealth::Online,
+            reason: None,
+            capacity_bytes: 1 << 40,
+            free_bytes: 1 << 40,
+            shard_count: self.shards.lock().len() as u64,
+        }
+    }
+
+    fn start_scrub(&self) {}
+
+    fn scrub_progress(&self) -> ScrubProgress {
+        ScrubProgress::default()
+    }
+
+    fn take_damaged(&self, _limit: usize) -> Vec<ShardKey> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,10 @@
+//! The service as edges see it, over the in-memory metadata store and six devices in memory.
+
+mod buckets;
+mod harness;
+mod listing;
+mod model;
+mod multipart;
+mod objects;
+mod races;
+mod reference;

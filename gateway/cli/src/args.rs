@@ -1,0 +1,289 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// S3-compatible object storage: encrypted, erasure-coded, durable before it answers.
+#[derive(Debug, Parser)]
+#[command(name = "datamesh", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process: S3, admin API, metadata and drives
+    Server(Box<ServerArgs>),
+    /// Create, list and delete users; a user owns the buckets it creates
+    User(UserArgs),
+    /// Create, list and revoke access keys
+    Key(KeyArgs),
+    /// Show the drives
+    Device(DeviceArgs),
+    /// Show what waits for repair
+    Repair(RepairArgs),
+    /// Verify every stored shard against its hash
+    Scrub(ScrubArgs),
+}
+
+/// How the log is written to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One line for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Root credentials come from DATAMESH_ROOT_ACCESS_KEY and DATAMESH_ROOT_SECRET_KEY. Without them the \
+first start makes some, prints them once, and keeps them in DIR/credentials.json (mode 0600).
+
+Example:
+  datamesh server --data /srv/datamesh --drive /mnt/d1 --drive /mnt/d2 --drive /mnt/d3 \\
+      --drive /mnt/d4 --drive /mnt/d5 --drive /mnt/d6")]
+pub(crate) struct ServerArgs {
+    /// Directory for metadata, keys and, without --drive, six devices
+    #[arg(long, value_name = "DIR", env = "DATAMESH_DATA")]
+    pub(crate) data: PathBuf,
+
+    /// A drive to keep shards on, usually a mount point; give it once per drive, three or more
+    ///
+    /// Two drives may fail at once without loss. Six or more give full efficiency (4+2); with
+    /// fewer, objects take more space, never less safety. Later starts may add drives or name
+    /// the same drives under other paths.
+    #[arg(long = "drive", value_name = "PATH", env = "DATAMESH_DRIVES", value_delimiter = ',')]
+    pub(crate) drives: Vec<PathBuf>,
+
+    /// Address for S3; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000", env = "DATAMESH_S3")]
+    pub(crate) s3: SocketAddr,
+
+    /// Address for the admin API, health and metrics; keep it private
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9001",
+        env = "DATAMESH_ADMIN_LISTEN"
+    )]
+    pub(crate) admin: SocketAddr,
+
+    /// Domain for virtual-host style requests (bucket.DOMAIN); may be given more than once
+    #[arg(long = "domain", value_name = "DOMAIN", env = "DATAMESH_DOMAINS", value_delimiter = ',')]
+    pub(crate) domains: Vec<String>,
+
+    /// Region that requests are signed for and buckets are in
+    #[arg(long, value_name = "REGION", default_value = "us-east-1", env = "DATAMESH_REGION")]
+    pub(crate) region: String,
+
+    /// PEM certificate chain: serve S3 over TLS
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "DATAMESH_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// PEM private key of the certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "DATAMESH_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Memory for object data in flight; beyond it, requests are told to slow down
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "1GiB",
+        value_parser = parse_size,
+        env = "DATAMESH_MEMORY_LIMIT"
+    )]
+    pub(crate) memory_limit: u64,
+
+    /// Space that each drive gives to shards, for example 500GiB; by default all of it
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "DATAMESH_DRIVE_CAPACITY")]
+    pub(crate) drive_capacity: Option<u64>,
+
+    /// How the log is written to standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "DATAMESH_LOG_FORMAT")]
+    pub(crate) log_format: LogFormat,
+
+    /// What is logged: a level, or a filter such as "info,gateway_s3=debug"
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "DATAMESH_LOG")]
+    pub(crate) log: String,
+}
+
+/// Reads a size: a whole number and an optional unit (KiB, MiB, GiB, TiB, or kB, MB, GB, TB).
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, unit) = text.split_at(digits_len);
+    let factor: u64 = match unit.trim_start() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        unit => return Err(format!("unknown unit {unit:?}: use KiB, MiB, GiB or TiB")),
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| "a size is a whole number and a unit".to_owned())?;
+    number.checked_mul(factor).ok_or_else(|| "the size is too large".to_owned())
+}
+
+/// Where the running server is and how the answer is printed.
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// Admin URL of the server
+    #[arg(long, global = true, value_name = "URL", env = "DATAMESH_ADMIN")]
+    pub(crate) admin_url: Option<String>,
+
+    /// Access key to administer with
+    #[arg(long, global = true, value_name = "ID", env = "DATAMESH_ACCESS_KEY")]
+    pub(crate) admin_access_key: Option<String>,
+
+    /// Data directory of a server on this machine: finds its address and root credentials
+    #[arg(long, global = true, value_name = "DIR", env = "DATAMESH_DATA")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Profile in the configuration file
+    #[arg(long, global = true, value_name = "NAME", env = "DATAMESH_PROFILE")]
+    pub(crate) profile: Option<String>,
+
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserArgs {
+    #[command(subcommand)]
+    pub(crate) verb: UserVerb,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserVerb {
+    /// Create a user
+    Create {
+        /// Its name: letters, digits and _ + = , . @ -
+        name: String,
+    },
+    /// List the users
+    List,
+    /// Delete a user that owns no buckets, with its access keys
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    #[command(subcommand)]
+    pub(crate) verb: KeyVerb,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyVerb {
+    /// Create an access key for a user, or import one
+    Create {
+        /// The user it acts for
+        #[arg(long, value_name = "NAME")]
+        user: String,
+        /// Access key id to import
+        #[arg(long, value_name = "ID", requires = "secret_key")]
+        access_key: Option<String>,
+        /// Secret to import
+        #[arg(long, value_name = "SECRET", requires = "access_key")]
+        secret_key: Option<String>,
+    },
+    /// List a user's access keys
+    List {
+        /// The user
+        #[arg(long, value_name = "NAME")]
+        user: String,
+    },
+    /// Revoke an access key: it is refused from the next request on
+    Revoke {
+        /// The access key id
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    #[command(subcommand)]
+    pub(crate) verb: DeviceVerb,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceVerb {
+    /// List the drives with their health and space
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    #[command(subcommand)]
+    pub(crate) verb: RepairVerb,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RepairVerb {
+    /// Show waiting stripes, their margin, and drives being rebuilt
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScrubArgs {
+    #[command(subcommand)]
+    pub(crate) verb: ScrubVerb,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScrubVerb {
+    /// Start a pass on every drive that is not in one
+    Start,
+    /// Show the progress of the current or last pass
+    Status,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_carry_units() {
+        assert_eq!(parse_size("1GiB"), Ok(1 << 30));
+        assert_eq!(parse_size("500 GB"), Ok(500_000_000_000));
+        assert_eq!(parse_size("4096"), Ok(4096));
+        assert!(parse_size("1Gi").is_err());
+        assert!(parse_size("").is_err());
+        assert!(parse_size("-1").is_err());
+        assert!(parse_size("99999999999TiB").is_err());
+    }
+
+    #[test]
+    fn certificate_without_key_is_a_usage_error() {
+        let parsed =
+            Cli::try_parse_from(["datamesh", "server", "--data", "d", "--tls-cert", "c.pem"]);
+        assert!(parsed.is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! The `datamesh` binary: it wires the parts of the server, and talks to a running one.
+//!
+//! Owns the command line, the data directory's files, process signals and logging.
+//!
+//! Invariants:
+//! - everything the client commands do goes through the admin API;
+//! - a secret reaches the terminal only when it is made, and never the log;
+//! - the exit code is 0 on success, 1 on failure, 2 on a usage error.
+//!
+//! Deliberately absent: anything a library crate could own.
+
+mod args;
+mod client;
+mod clock;
+mod command;
+mod durable_file;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Server(args) => server::run(args),
+        Command::User(args) => command::user::run(args),
+        Command::Key(args) => command::key::run(args),
+        Command::Device(args) => command::device::run(args),
+        Command::Repair(args) => command::repair::run(args),
+        Command::Scrub(args) => command::scrub::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("datamesh: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

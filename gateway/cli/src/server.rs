@@ -1,0 +1,304 @@
+//! `datamesh server`: everything in one process.
+//!
+//! *Crash consistency:* nothing here needs a clean stop; the parts recover on open.
+//! *Shutdown:* `SIGTERM` or `SIGINT` stops accepting, lets requests under way finish within a
+//! bound, stops the workers, closes drives and metadata, and exits 0. A second signal exits at
+//! once.
+
+mod credentials;
+pub(crate) mod data_dir;
+mod drives;
+mod logging;
+
+use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use gateway_admin::{AdminDeps, Readiness};
+use gateway_iam::{Directory, DirectoryDeps};
+use gateway_meta::{MetaStore, RocksConfig, RocksMetaStore, TxIds};
+use gateway_object::{ObjectConfig, ObjectDeps, ObjectService};
+use gateway_s3::{S3Edge, S3EdgeConfig, TlsConfig};
+use gateway_seal::RootKey;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use node_proto::{Clock, ShardService};
+use node_store::Drive;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+
+use self::{
+    data_dir::{DataDir, Endpoints},
+    drives::DriveOptions,
+};
+use crate::{
+    args::ServerArgs,
+    clock::{SystemClock, system_random},
+};
+
+/// How often drives are looked after and metrics tidied. Chosen: a pulled drive is noticed on the
+/// next request anyway; this bounds how long its return goes unnoticed.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(args: Box<ServerArgs>) -> Result<()> {
+    logging::start(args.log_format, &args.log)?;
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let _failpoints = fail::FailScenario::setup();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("datamesh")
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(serve(*args, metrics))
+}
+
+/// The parts under the edges.
+struct Core {
+    meta: Arc<RocksMetaStore>,
+    drives: Vec<Arc<Drive>>,
+    directory: Arc<Directory>,
+    objects: ObjectService,
+    clock: Arc<dyn Clock>,
+    token_secret: [u8; 32],
+}
+
+async fn serve(args: ServerArgs, metrics: PrometheusHandle) -> Result<()> {
+    let mut stop = StopSignals::listen()?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let (data, new) = DataDir::open(&args.data)?;
+    let s3_listener = bind(args.s3, "--s3").await?;
+    let admin_listener = bind(args.admin, "--admin").await?;
+    let tls = load_tls(&args)?;
+    let root = credentials::root(&data)?;
+    let core = open_core(&args, &data, root.credentials.clone()).await?;
+
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let endpoints = Endpoints {
+        s3: format!("{scheme}://{}", s3_listener.local_addr()?),
+        admin: format!("http://{}", admin_listener.local_addr()?),
+        pid: std::process::id(),
+    };
+    let (readiness, ready) = watch::channel(Readiness::Starting);
+    let (stop_edges, stopped) = watch::channel(false);
+    let mut edges = JoinSet::new();
+    spawn_admin(&mut edges, admin_listener, &core, metrics.clone(), ready, stopped.clone());
+    spawn_s3(&mut edges, s3_listener, &core, &args, tls.clone(), stopped.clone());
+    spawn_probes(&mut edges, core.drives.clone(), metrics, stopped);
+    readiness.send_replace(Readiness::Ready);
+    data.publish(&endpoints)?;
+    announce(&endpoints, &root, new);
+
+    let mut outcome = loop {
+        tokio::select! {
+            () = stop.received() => break Ok(()),
+            _ = hangup.recv() => reload_tls(tls.as_ref()),
+            Some(ended) = edges.join_next() => break flatten(ended),
+        }
+    };
+    tracing::info!("stopping");
+    data.withdraw();
+    readiness.send_replace(Readiness::Draining);
+    stop_edges.send_replace(true);
+    let drained = async {
+        while let Some(ended) = edges.join_next().await {
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(flatten(ended));
+        }
+        core.close().await;
+    };
+    tokio::select! {
+        () = drained => tracing::info!("stopped"),
+        () = stop.received() => tracing::warn!("stopped at once by a second signal"),
+    }
+    outcome
+}
+
+/// The certificate that the flags name, if any.
+fn load_tls(args: &ServerArgs) -> Result<Option<TlsConfig>> {
+    let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) else {
+        return Ok(None);
+    };
+    Ok(Some(TlsConfig::load(certificate, key).context("--tls-cert and --tls-key")?))
+}
+
+/// Takes a renewed certificate. The old one stays when the new one is unusable.
+fn reload_tls(tls: Option<&TlsConfig>) {
+    match tls.map(TlsConfig::reload) {
+        Some(Ok(())) => tracing::info!("certificate reloaded"),
+        Some(Err(error)) => tracing::error!(%error, "the certificate was not reloaded"),
+        None => tracing::info!("nothing to reload"),
+    }
+}
+
+async fn bind(addr: SocketAddr, flag: &str) -> Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {flag} {addr}"))
+}
+
+async fn open_core(
+    args: &ServerArgs,
+    data: &DataDir,
+    root: gateway_iam::RootCredentials,
+) -> Result<Core> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let root_key = Arc::new(data.root_key()?);
+    let meta_config = RocksConfig::new(data.meta());
+    let opened = tokio::task::spawn_blocking(move || RocksMetaStore::open(meta_config))
+        .await
+        .context("opening the metadata store panicked")?;
+    let meta = Arc::new(opened.context("cannot open the metadata store")?);
+    let mut random = [0; 4];
+    system_random(&mut random);
+    let txids = Arc::new(TxIds::new(clock.now(), u32::from_le_bytes(random)));
+    let shared: Arc<dyn MetaStore> = meta.clone();
+    let directory = Directory::open(DirectoryDeps {
+        meta: Arc::clone(&shared),
+        txids: Arc::clone(&txids),
+        root_key: Arc::clone(&root_key),
+        root,
+        clock: Arc::clone(&clock),
+        random: system_random,
+    })
+    .await?;
+    let options = DriveOptions { paths: args.drives.clone(), capacity_bytes: args.drive_capacity };
+    let (layout, drives) = drives::open(data, &options, &shared, &txids, &clock).await?;
+    let devices = drives.iter().map(|drive| Arc::clone(drive) as Arc<dyn ShardService>).collect();
+    let token_secret = token_secret(&root_key);
+    let deps =
+        ObjectDeps { meta: shared, txids, layout, devices, root_key, clock: Arc::clone(&clock) };
+    let config = ObjectConfig { memory_limit_bytes: args.memory_limit, ..ObjectConfig::default() };
+    let objects =
+        ObjectService::open(deps, config).await.context("cannot open the object service")?;
+    let directory = Arc::new(directory);
+    Ok(Core { meta, drives, directory, objects, clock, token_secret })
+}
+
+/// Signs the admin API's tokens; the same for every gateway of the cluster and over restarts.
+fn token_secret(root_key: &RootKey) -> [u8; 32] {
+    blake3::derive_key("datamesh admin token signing v1", root_key.expose_bytes())
+}
+
+impl Core {
+    async fn close(&self) {
+        self.objects.shutdown().await;
+        for drive in &self.drives {
+            drive.close().await;
+        }
+        if let Err(error) = self.meta.close().await {
+            tracing::error!(%error, "closing the metadata store failed");
+        }
+    }
+}
+
+async fn stopped(mut signal: watch::Receiver<bool>) {
+    // A dropped sender also means stop.
+    let _ = signal.wait_for(|stop| *stop).await;
+}
+
+fn spawn_admin(
+    edges: &mut JoinSet<Result<()>>,
+    listener: TcpListener,
+    core: &Core,
+    metrics: PrometheusHandle,
+    readiness: watch::Receiver<Readiness>,
+    stop: watch::Receiver<bool>,
+) {
+    let deps = AdminDeps {
+        directory: Arc::clone(&core.directory),
+        objects: core.objects.clone(),
+        clock: Arc::clone(&core.clock),
+        token_secret: core.token_secret,
+        metrics: Box::new(move || metrics.render()),
+        readiness,
+    };
+    edges.spawn(async move { Ok(gateway_admin::serve(listener, deps, stopped(stop)).await?) });
+}
+
+fn spawn_s3(
+    edges: &mut JoinSet<Result<()>>,
+    listener: TcpListener,
+    core: &Core,
+    args: &ServerArgs,
+    tls: Option<TlsConfig>,
+    stop: watch::Receiver<bool>,
+) {
+    let config = S3EdgeConfig {
+        domains: args.domains.clone(),
+        region: args.region.clone(),
+        ..S3EdgeConfig::default()
+    };
+    let directory = Arc::clone(&core.directory);
+    let edge = S3Edge::new(core.objects.clone(), directory, Arc::clone(&core.clock), config);
+    edges.spawn(async move { Ok(edge.serve(listener, tls, stopped(stop)).await?) });
+}
+
+fn spawn_probes(
+    edges: &mut JoinSet<Result<()>>,
+    drives: Vec<Arc<Drive>>,
+    metrics: PrometheusHandle,
+    stop: watch::Receiver<bool>,
+) {
+    edges.spawn(async move {
+        let mut ticks = tokio::time::interval(PROBE_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let stop = stopped(stop);
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                _ = ticks.tick() => {}
+            }
+            for drive in &drives {
+                drive.probe().await;
+            }
+            metrics.run_upkeep();
+        }
+    });
+}
+
+fn flatten(ended: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    ended.context("a server task panicked")?
+}
+
+/// Tells the operator how to use the server. The secret is printed only when it was just made.
+fn announce(endpoints: &Endpoints, root: &credentials::Root, new: bool) {
+    tracing::info!(s3 = %endpoints.s3, admin = %endpoints.admin, pid = endpoints.pid, new, "serving");
+    let mut lines = format!(
+        "S3 endpoint   {}\nAdmin         {}\nAccess key    {}\n",
+        endpoints.s3, endpoints.admin, root.credentials.access_key_id
+    );
+    if root.generated {
+        let secret = root.credentials.secret.expose();
+        lines += &format!(
+            "Secret key    {secret}\n              \
+             shown this once; kept in credentials.json in the data directory\n"
+        );
+    }
+    // A closed standard output must not stop the server.
+    if let Err(error) = std::io::stdout().write_all(lines.as_bytes()) {
+        tracing::debug!(%error, "the endpoint was not printed");
+    }
+}
+
+/// The signals that ask for a stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! From directories to layout devices.
+//!
+//! The layout remembers every drive it ever saw; the command line says where they are now. A drive
+//! that moved is recognised by its superblock, a new one is appended, a missing one stays in the
+//! layout and is offline.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use gateway_meta::{
+    Batch, CommitOutcome, Guard, MetaStore, Op, Table, TxIds, key::ctl, record::Record,
+};
+use node_proto::{Clock, ClusterId, DeviceId, Epoch, Layout, LayoutDevice};
+use node_store::{Drive, DriveConfig, IndexCache};
+
+use super::data_dir::DataDir;
+
+/// Devices made under the data directory when no drives are named: one per shard of 4+2.
+const EMBEDDED_DEVICES: u32 = 6;
+
+/// Losses that must stay survivable.
+const TOLERATED_LOSSES: usize = 2;
+
+/// Index memory shared by all drives. Chosen: about two million shards' hot rows.
+const INDEX_CACHE_BYTES: usize = 64 << 20;
+
+/// What the command line says of drives.
+pub(crate) struct DriveOptions {
+    /// Directories; none means devices under the data directory.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Space each gives to shards.
+    pub(crate) capacity_bytes: Option<u64>,
+}
+
+/// The layout after this start, committed, and its drives in the layout's order.
+pub(crate) async fn open(
+    data: &DataDir,
+    options: &DriveOptions,
+    meta: &Arc<dyn MetaStore>,
+    txids: &TxIds,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Layout, Vec<Arc<Drive>>)> {
+    let row = meta.get(Table::Ctl, &ctl::layout())?;
+    let stored = row.as_deref().map(Layout::decode).transpose()?;
+    let layout = plan(data, options, stored.as_ref())?;
+    layout.validate(TOLERATED_LOSSES).context(
+        "with three or more drives (--drive), any two may fail without loss; fewer are refused",
+    )?;
+    if stored.as_ref() != Some(&layout) {
+        let guard = match row {
+            None => Guard::Absent { table: Table::Ctl, key: ctl::layout() },
+            Some(value) => Guard::Equals { table: Table::Ctl, key: ctl::layout(), value },
+        };
+        let put = Op::Put { table: Table::Ctl, key: ctl::layout(), value: layout.encode() };
+        let batch = Batch { txid: txids.next(), guards: vec![guard], ops: vec![put] };
+        let outcome = meta.commit(batch).await?;
+        ensure!(outcome == CommitOutcome::Applied, "the layout was changed by somebody else");
+    }
+    let cache = IndexCache::new(INDEX_CACHE_BYTES);
+    let mut drives = Vec::with_capacity(layout.devices.len());
+    for device in &layout.devices {
+        let directory = data.path().join(&device.address);
+        let mut config = DriveConfig::new(device.id, layout.cluster, directory, Arc::clone(clock));
+        config.capacity_bytes = options.capacity_bytes;
+        config.index_cache = Some(cache.clone());
+        // Its directory was made before the layout named it. One that is missing now is a drive
+        // that is away, and must not come up as an empty directory on the disk below.
+        config.create_directory = false;
+        let drive = tokio::task::spawn_blocking(move || Drive::open(config))
+            .await
+            .context("opening a drive panicked")?
+            .with_context(|| format!("drive {}", device.address))?;
+        drives.push(Arc::new(drive));
+    }
+    Ok((layout, drives))
+}
+
+/// The layout that the command line asks for, given the stored one.
+fn plan(data: &DataDir, options: &DriveOptions, stored: Option<&Layout>) -> Result<Layout> {
+    if options.paths.is_empty() {
+        return match stored {
+            Some(stored) => Ok(stored.clone()),
+            None => embedded(data),
+        };
+    }
+    let addresses = canonical_addresses(&options.paths)?;
+    let mut layout = stored.cloned().unwrap_or_else(|| Layout {
+        cluster: data.cluster(),
+        epoch: Epoch(0),
+        devices: Vec::new(),
+    });
+    // Drives that are known by their superblock first: an empty one may have taken the place of
+    // one that moved.
+    let mut unformatted = Vec::new();
+    for address in addresses {
+        unformatted.extend(recognise(&mut layout, address)?);
+    }
+    for address in unformatted {
+        place(&mut layout, address)?;
+    }
+    if stored != Some(&layout) {
+        layout.epoch = Epoch(layout.epoch.0 + 1);
+    }
+    Ok(layout)
+}
+
+/// Notes where a drive of the layout is now. Answers the address of one without a superblock.
+fn recognise(layout: &mut Layout, address: String) -> Result<Option<String>> {
+    let found =
+        node_store::identify(Path::new(&address)).with_context(|| format!("drive {address}"))?;
+    let Some(found) = found else {
+        return Ok(Some(address));
+    };
+    ensure_ours(layout.cluster, found.cluster, &address)?;
+    let device = layout.devices.iter_mut().find(|device| device.id == found.device);
+    let Some(device) = device else {
+        bail!(
+            "drive {address} is device {} of this cluster, which the layout does not know",
+            found.device.0
+        );
+    };
+    device.address = address;
+    Ok(None)
+}
+
+/// Puts a drive without a superblock into the layout: as the device that was there, or as a new
+/// one.
+fn place(layout: &mut Layout, address: String) -> Result<()> {
+    if layout.devices.iter().any(|device| device.address == address) {
+        return Ok(());
+    }
+    ensure_may_join(Path::new(&address))?;
+    let id = layout.devices.last().map_or(0, |device| device.id.0 + 1);
+    layout.devices.push(new_device(id, address));
+    Ok(())
+}
+
+/// A directory that joins exists and is empty. The layout never forgets a device, so a mistyped
+/// path must not get into it.
+fn ensure_may_join(path: &Path) -> Result<()> {
+    make_directory(path)?;
+    let entries = fs::read_dir(path).with_context(|| format!("drive {}", path.display()))?;
+    for entry in entries {
+        let name = entry?.file_name();
+        // What a start that crashed while formatting leaves, and what file systems put there.
+        let harmless = ["lock", "superblock.tmp", "lost+found"];
+        if !harmless.iter().any(|harmless| name == *harmless) {
+            bail!(
+                "drive {} holds {} and is not a drive: name an empty directory",
+                path.display(),
+                name.to_string_lossy()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Makes the directory of a new device, durably, before the layout names it: so a directory that
+/// the layout names and that is missing is a drive that is away.
+fn make_directory(path: &Path) -> Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot create drive {}", path.display()));
+        }
+        _ => {}
+    }
+    let parent = path.parent().unwrap_or(path);
+    fs::File::open(parent)
+        .and_then(|parent| parent.sync_all())
+        .with_context(|| format!("cannot make drive {} durable", path.display()))
+}
+
+fn ensure_ours(ours: ClusterId, theirs: ClusterId, address: &str) -> Result<()> {
+    ensure!(theirs == ours, "drive {address} belongs to another cluster ({theirs})");
+    Ok(())
+}
+
+fn new_device(id: u32, address: String) -> LayoutDevice {
+    LayoutDevice { id: DeviceId(id), failure_domain: format!("drive-{id}"), address }
+}
+
+fn embedded(data: &DataDir) -> Result<Layout> {
+    let parent = data.path().join("devices");
+    fs::create_dir_all(&parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    for id in 0..EMBEDDED_DEVICES {
+        make_directory(&parent.join(id.to_string()))?;
+    }
+    // Relative, so that the data directory can be moved.
+    let device = |id| new_device(id, format!("devices/{id}"));
+    Ok(Layout {
+        cluster: data.cluster(),
+        epoch: Epoch(1),
+        devices: (0..EMBEDDED_DEVICES).map(device).collect(),
+    })
+}
+
+/// Absolute paths with symlinks resolved, each once.
+fn canonical_addresses(paths: &[PathBuf]) -> Result<Vec<String>> {
+    let mut seen = BTreeSet::new();
+    let mut addresses = Vec::with_capacity(paths.len());
+    for path in paths {
+        let absolute = match fs::canonicalize(path) {
+            Ok(canonical) => canonical,
+            // A drive that is away may have had this very path.
+            Err(_) => std::path::absolute(path)
+                .with_context(|| format!("drive path {}", path.display()))?,
+        };
+        let Some(address) = absolute.to_str() else {
+            bail!("drive path {} is not UTF-8", path.display());
+        };
+        ensure!(seen.insert(address.to_owned()), "drive {address} is named twice");
+        addresses.push(address.to_owned());
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(paths: Vec<PathBuf>) -> DriveOptions {
+        DriveOptions { paths, capacity_bytes: None }
+    }
+
+    #[test]
+    fn six_devices_are_planned_under_the_data_directory() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (data, _) = DataDir::open(dir.path()).expect("formats");
+        let layout = plan(&data, &options(Vec::new()), None).expect("plans");
+        assert_eq!(layout.devices.len(), 6);
+        assert_eq!(layout.devices[5].address, "devices/5");
+        assert_eq!(layout.validate(TOLERATED_LOSSES), Ok(()));
+        let again = plan(&data, &options(Vec::new()), Some(&layout)).expect("plans");
+        assert_eq!(again, layout);
+    }
+
+    #[test]
+    fn named_drives_join_once_and_keep_their_slots() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (data, _) = DataDir::open(&dir.path().join("data")).expect("formats");
+        let path = |name: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(&path).expect("drive directory");
+            path
+        };
+        let three = vec![path("a"), path("b"), path("c")];
+        let layout = plan(&data, &options(three.clone()), None).expect("plans");
+        assert_eq!(layout.epoch, Epoch(1));
+        let reordered = vec![path("c"), path("a"), path("b")];
+        let again = plan(&data, &options(reordered), Some(&layout)).expect("plans");
+        assert_eq!(again, layout);
+        let four = plan(&data, &options(vec![path("d")]), Some(&layout)).expect("plans");
+        assert_eq!(four.devices.len(), 4);
+        assert_eq!(four.devices[3].id, DeviceId(3));
+        assert_eq!(four.epoch, Epoch(2));
+        let photos = path("photos");
+        fs::write(photos.join("cat.jpg"), "mine").expect("writes");
+        let foreign = plan(&data, &options(vec![photos]), Some(&four)).expect_err("refused");
+        assert!(foreign.to_string().contains("cat.jpg"), "{foreign}");
+        let twice = plan(&data, &options(vec![path("a"), path("a")]), None);
+        assert!(twice.expect_err("refused").to_string().contains("named twice"));
+    }
+}

@@ -1,0 +1,280 @@
+//! The data path: bodies in, bodies out, and the rows and keys that make them findable.
+//!
+//! Owns hashing, sealing, encoding, placement, leases, the device registry and the reads and
+//! writes that use them. The background workers of [`crate::worker`] run on the same parts.
+//!
+//! Invariants:
+//! - nothing written here is visible until the caller commits the returned ops under the returned
+//!   guards, and every shard they name was durable before;
+//! - nothing that a commit named, or may still name, is deleted: ids in flight are skipped, and
+//!   whether an id was committed is asked only after it stopped being in flight;
+//! - plaintext leaves only after its tag was verified; devices see ciphertext only;
+//! - bytes in memory stay within one budget, however many requests run.
+//!
+//! Deliberately absent: buckets, names, versions, conditions; they belong to the service.
+//!
+//! *Crash consistency:* ids come from leases; the next start fences them, and what was stored under
+//! them without a commit is swept.
+//! *Cancellation:* every future here may be dropped; what it stored becomes garbage.
+
+mod cache;
+pub(crate) mod config;
+pub(crate) mod devices;
+mod digest;
+mod keys;
+pub(crate) mod lease;
+pub(crate) mod manifest;
+pub(crate) mod memory;
+mod pins;
+pub(crate) mod placement;
+mod read;
+pub(crate) mod rows;
+pub(crate) mod stripe_read;
+mod stripe_write;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use gateway_meta::{
+    AccountId, BucketId, Guard, Op, Table, key,
+    record::{Body, BucketKeyRecord, GcRecord, PartTableEntry},
+};
+use node_proto::{Clock, ManifestId};
+use node_stripe::Profile;
+use tokio::sync::mpsc;
+
+pub(crate) use config::DataConfig;
+pub(crate) use lease::InFlight;
+pub(crate) use write::{WriteTarget, WrittenBody};
+
+use crate::worker::{Queues, Supervisor};
+use crate::{
+    ByteStream, DeviceReport, Fault, IncomingBody, ObjectDeps, ObjectWriteError, RepairStatus,
+    ResolvedRange, ScrubStatus,
+};
+
+/// Damage reports that wait to be recorded. Chosen; what does not fit is found again.
+const DAMAGE_QUEUE_MAX: usize = 1024;
+
+/// The data path of one process. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct DataPath {
+    inner: Arc<Inner>,
+    supervisor: Arc<Supervisor>,
+}
+
+/// What all parts of the data path share.
+pub(crate) struct Inner {
+    pub(crate) rows: rows::Rows,
+    pub(crate) keys: keys::Keys,
+    pub(crate) leases: lease::Leases,
+    pub(crate) devices: Arc<devices::Devices>,
+    pub(crate) placement: placement::Placement,
+    pub(crate) manifests: manifest::Manifests,
+    pub(crate) pins: pins::Pins,
+    pub(crate) memory: memory::MemoryBudget,
+    pub(crate) buffers: memory::BufferPool,
+    pub(crate) cpu: memory::CpuGate,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: DataConfig,
+    pub(crate) closing: AtomicBool,
+    pub(crate) repaired_shards: AtomicU64,
+    pub(crate) failed_repairs: AtomicU64,
+    damage: mpsc::Sender<Damage>,
+}
+
+/// Shards of a stripe seen missing or damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) manifest: ManifestId,
+    pub(crate) stripe_index: u32,
+    pub(crate) suspects: stripe_read::ShardSet,
+}
+
+impl DataPath {
+    /// Fences what earlier incarnations left, takes stock of the devices and starts the workers.
+    ///
+    /// # Errors
+    /// [`Fault`] when the metadata store fails or holds what cannot be understood, or when the
+    /// configuration makes no sense.
+    pub(crate) async fn open(deps: &ObjectDeps, config: DataConfig) -> Result<Self, Fault> {
+        let (inner, queues) = Inner::open(deps, config).await?;
+        let inner = Arc::new(inner);
+        crate::worker::observe_devices(&inner).await?;
+        let supervisor = Supervisor::new(inner.config.random.clone());
+        if inner.config.workers.enabled {
+            supervisor.start_all(crate::worker::all(&inner, queues));
+        } else {
+            supervisor.park(queues);
+        }
+        Ok(Self { inner, supervisor: Arc::new(supervisor) })
+    }
+
+    /// Stores a body durably; see [`WrittenBody`] for what the caller commits.
+    ///
+    /// # Errors
+    /// [`ObjectWriteError`] when the body is refused, or cannot be stored; nothing is visible then.
+    pub(crate) async fn write(
+        &self,
+        target: WriteTarget,
+        body: IncomingBody,
+        limit_bytes: u64,
+    ) -> Result<WrittenBody, ObjectWriteError> {
+        write::write(&self.inner, target, body, limit_bytes).await
+    }
+
+    /// Reads `range` of a body of `object_len_bytes`, sealed for a bucket of `owner`. The first
+    /// bytes are verified when this returns.
+    ///
+    /// # Errors
+    /// [`Fault`]; later ones end the stream.
+    pub(crate) async fn read(
+        &self,
+        owner: AccountId,
+        body: Body,
+        object_len_bytes: u64,
+        range: ResolvedRange,
+    ) -> Result<ByteStream, Fault> {
+        read::read(&self.inner, owner, body, object_len_bytes, range).await
+    }
+
+    /// The parts of a completed multipart object, ascending.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] when the table is incomplete.
+    pub(crate) async fn part_table(&self, id: ManifestId) -> Result<Vec<PartTableEntry>, Fault> {
+        let inner = Arc::clone(&self.inner);
+        self.inner.cpu.run(move || read::part_table(&inner, id)).await?
+    }
+
+    /// An id for a part table, the guard that its commit must carry, and its protection from
+    /// sweeps until that commit answered.
+    ///
+    /// # Errors
+    /// [`Fault`] when the metadata store fails.
+    pub(crate) async fn allocate_manifest(&self) -> Result<(ManifestId, Guard, InFlight), Fault> {
+        self.inner.leases.allocate().await
+    }
+
+    /// What the commit that drops the last reference to `body` must do: queue it for reclamation.
+    /// Readers under way go on.
+    pub(crate) fn unlink_ops(&self, body: &Body) -> Vec<Op> {
+        let Some(manifest) = body.manifest() else { return Vec::new() };
+        let record = GcRecord {
+            unlinked: self.inner.clock.now(),
+            part_table: matches!(body, Body::Parts(_)),
+        };
+        vec![rows::put(Table::Gcq, key::manifest(manifest), &record)]
+    }
+
+    /// A new bucket's key of one epoch, for the commit that makes the bucket.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] when the owner has no usable key pair; whether the account exists is for
+    /// the caller to check.
+    pub(crate) fn new_bucket_key(
+        &self,
+        owner: AccountId,
+        bucket: BucketId,
+        epoch: u32,
+    ) -> Result<BucketKeyRecord, Fault> {
+        self.inner.keys.new_bucket_key(keys::BucketKeyId { owner, bucket, epoch })
+    }
+
+    /// Where repair, rebuild and reclamation stand.
+    ///
+    /// # Errors
+    /// [`Fault`] when the metadata store fails.
+    pub(crate) async fn repair_status(&self) -> Result<RepairStatus, Fault> {
+        crate::worker::repair_status(&self.inner).await
+    }
+
+    /// Where scrubbing stands.
+    pub(crate) fn scrub_status(&self) -> ScrubStatus {
+        let progress = |slot: &Arc<devices::Slot>| (slot.id(), slot.service.scrub_progress());
+        ScrubStatus { devices: self.inner.devices.all().iter().map(progress).collect() }
+    }
+
+    /// Starts a scrub pass on every device that is not in one.
+    pub(crate) fn start_scrub(&self) {
+        self.inner.devices.all().iter().for_each(|slot| slot.service.start_scrub());
+    }
+
+    /// The devices as this process sees them.
+    pub(crate) fn devices(&self) -> Vec<DeviceReport> {
+        let report = |slot: &Arc<devices::Slot>| DeviceReport {
+            status: slot.service.status(),
+            failure_domain: slot.layout.failure_domain.clone(),
+            address: slot.layout.address.clone(),
+            rebuilding: slot.rebuilding.load(Ordering::Acquire),
+        };
+        self.inner.devices.all().iter().map(report).collect()
+    }
+
+    /// Refuses new bodies and stops the workers once their current step is done. Bodies under way
+    /// go on; the caller waits for them first.
+    pub(crate) async fn shutdown(&self) {
+        self.inner.closing.store(true, Ordering::Release);
+        self.supervisor.stop().await;
+    }
+}
+
+impl Inner {
+    async fn open(deps: &ObjectDeps, config: DataConfig) -> Result<(Self, Queues), Fault> {
+        config.validate().map_err(|error| rows::corrupt(error.to_string()))?;
+        let rows = rows::Rows::new(Arc::clone(&deps.meta), Arc::clone(&deps.txids));
+        let (leases, discards) = lease::Leases::open(rows.clone(), config.lease_ids).await?;
+        let devices = Arc::new(devices::Devices::new(&deps.layout, &deps.devices, &config));
+        let epoch = deps.layout.epoch;
+        let placement =
+            placement::Placement::open(rows.clone(), Arc::clone(&devices), epoch, &config).await?;
+        let (damage, damages) = mpsc::channel(DAMAGE_QUEUE_MAX);
+        let idle_bytes_max = usize::try_from(config.memory_limit_bytes / 8).unwrap_or(usize::MAX);
+        let inner = Self {
+            keys: keys::Keys::new(
+                rows.clone(),
+                Arc::clone(&deps.root_key),
+                config.random.clone(),
+                config.key_cache_max,
+            ),
+            manifests: manifest::Manifests::new(rows.clone(), config.page_cache_bytes_max),
+            rows,
+            leases,
+            devices,
+            placement,
+            pins: pins::Pins::default(),
+            memory: memory::MemoryBudget::new(config.memory_limit_bytes),
+            buffers: memory::BufferPool::new(idle_bytes_max),
+            cpu: memory::CpuGate::new(config.cpu_jobs_max),
+            clock: Arc::clone(&deps.clock),
+            config,
+            closing: AtomicBool::new(false),
+            repaired_shards: AtomicU64::new(0),
+            failed_repairs: AtomicU64::new(0),
+            damage,
+        };
+        Ok((inner, Queues { discards, damages }))
+    }
+
+    /// The profile with as many data shards as the usable failure domains leave room for.
+    pub(crate) fn adapted_profile(&self) -> Result<Profile, Fault> {
+        let profile = self.config.profile;
+        let needed = usize::from(profile.m) + 1;
+        profile.adapted(self.placement.domains_up()).ok_or_else(|| self.placement.shortage(needed))
+    }
+
+    /// Notes damage for repair. A full queue loses the note; the next read or scrub finds it again.
+    pub(crate) fn report_damage(&self, stripe: &manifest::Stripe, suspects: stripe_read::ShardSet) {
+        metrics::counter!("datamesh_stripe_damaged_shards_total").increment(suspects.len() as u64);
+        let (manifest, stripe_index) = (stripe.manifest, stripe.index);
+        let damage = Damage { manifest, stripe_index, suspects };
+        if self.damage.try_send(damage).is_err() {
+            metrics::counter!("datamesh_repair_reports_skipped_total").increment(1);
+        }
+    }
+}

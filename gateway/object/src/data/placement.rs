@@ -1,0 +1,257 @@
+//! Which devices a new stripe goes to.
+//!
+//! Invariants:
+//! - a placement group is persisted before a stripe names it, and never changes;
+//! - the members of a group are in distinct failure domains, so any prefix of one is a group for a
+//!   narrower stripe;
+//! - only devices that can take a shard now are chosen; parity is never given up for it.
+//!
+//! Groups are rotations of the usable failure domains: few, so that the index from groups to
+//! manifests stays short, and even, so that every device gets data and parity alike. A group is
+//! made when fewer suit than there are usable devices.
+//!
+//! *Crash consistency:* a group that was made and not used is harmless.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gateway_meta::{KeyRange, Table, key, record::PlacementGroupRecord};
+use node_proto::{DeviceHealth, DeviceId, Epoch, PlacementGroupId};
+use parking_lot::RwLock;
+
+use super::config::{DataConfig, Random};
+use super::devices::{Devices, Slot};
+use super::rows::{Rows, corrupt, decode, put, unchanged};
+use crate::Fault;
+
+/// Groups read at once. Placement groups number at most some thousands.
+const GROUPS_READ_MAX: usize = 1 << 20;
+
+/// Attempts to number a new group. Only another gateway can win against us.
+const CREATE_ATTEMPTS_MAX: u32 = 16;
+
+/// A group as stripes use it.
+pub(crate) struct Group {
+    pub(crate) id: PlacementGroupId,
+    pub(crate) devices: Vec<DeviceId>,
+}
+
+/// The groups and how to choose among them.
+pub(crate) struct Placement {
+    rows: Rows,
+    devices: Arc<Devices>,
+    epoch: Epoch,
+    /// Fewest domains that any stripe needs.
+    domains_min: usize,
+    random: Random,
+    groups: RwLock<BTreeMap<PlacementGroupId, Arc<Group>>>,
+    creating: tokio::sync::Mutex<()>,
+}
+
+/// A writable device and the room it has.
+struct Candidate {
+    device: DeviceId,
+    free_bytes: u64,
+}
+
+impl Placement {
+    /// Reads all groups.
+    pub(crate) async fn open(
+        rows: Rows,
+        devices: Arc<Devices>,
+        epoch: Epoch,
+        config: &DataConfig,
+    ) -> Result<Self, Fault> {
+        let placement = Self {
+            rows,
+            devices,
+            epoch,
+            domains_min: usize::from(config.profile.m) + 1,
+            random: config.random.clone(),
+            groups: RwLock::default(),
+            creating: tokio::sync::Mutex::new(()),
+        };
+        placement.reload().await?;
+        Ok(placement)
+    }
+
+    async fn reload(&self) -> Result<(), Fault> {
+        let prefix = key::ctl::placement_group_prefix();
+        let rows = self.rows.scan(Table::Ctl, KeyRange::prefix(&prefix), GROUPS_READ_MAX).await?;
+        let mut groups = BTreeMap::new();
+        for (row_key, value) in rows {
+            let id = row_key[prefix.len()..]
+                .try_into()
+                .map(|id| PlacementGroupId(u32::from_be_bytes(id)))
+                .map_err(|_| corrupt("a placement group row has a damaged key"))?;
+            let record: PlacementGroupRecord = decode(&value)?;
+            groups.insert(id, Arc::new(Group { id, devices: record.devices }));
+        }
+        *self.groups.write() = groups;
+        Ok(())
+    }
+
+    /// A group by its id. One that another gateway made is read when it is first met.
+    pub(crate) fn group(&self, id: PlacementGroupId) -> Result<Arc<Group>, Fault> {
+        if let Some(group) = self.groups.read().get(&id) {
+            return Ok(Arc::clone(group));
+        }
+        let record: PlacementGroupRecord = self
+            .rows
+            .record(Table::Ctl, &key::ctl::placement_group(id))?
+            .ok_or_else(|| corrupt(format!("{id:?} does not exist")))?;
+        let group = Arc::new(Group { id, devices: record.devices });
+        self.groups.write().insert(id, Arc::clone(&group));
+        Ok(group)
+    }
+
+    /// The groups with `device` among their members, and its position in each.
+    pub(crate) fn groups_with(&self, device: DeviceId) -> Vec<(PlacementGroupId, u8)> {
+        let position = |group: &Arc<Group>| {
+            let position = group.devices.iter().position(|member| *member == device)?;
+            Some((group.id, u8::try_from(position).ok()?))
+        };
+        self.groups.read().values().filter_map(position).collect()
+    }
+
+    /// Failure domains that could take a shard now.
+    pub(crate) fn domains_up(&self) -> usize {
+        self.usable().len()
+    }
+
+    /// Why no stripe with `needed` shards can be placed: devices are full, or devices are down.
+    pub(crate) fn shortage(&self, needed: usize) -> Fault {
+        let domains = |accepts: fn(DeviceHealth) -> bool| {
+            let accepted = |slot: &&Arc<Slot>| accepts(slot.service.status().health);
+            let slots = self.devices.all().iter().filter(accepted);
+            slots.map(|slot| slot.layout.failure_domain.as_str()).collect::<BTreeSet<_>>().len()
+        };
+        if domains(|health| health == DeviceHealth::Online) < needed
+            && domains(|health| health != DeviceHealth::Offline) >= needed
+        {
+            return Fault::StorageFull;
+        }
+        Fault::TooFewDevices { up: self.domains_up(), needed }
+    }
+
+    /// Writable devices by failure domain. Where breakers leave too few, those that failed lately
+    /// are better than a refusal.
+    fn usable(&self) -> BTreeMap<&str, Vec<Candidate>> {
+        let steady = self.domains_of(|slot| slot.is_writable());
+        if steady.len() >= self.domains_min {
+            return steady;
+        }
+        self.domains_of(|slot| slot.service.status().health == DeviceHealth::Online)
+    }
+
+    fn domains_of(&self, accepts: impl Fn(&Slot) -> bool) -> BTreeMap<&str, Vec<Candidate>> {
+        let mut domains: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
+        for slot in self.devices.all().iter().filter(|slot| accepts(slot)) {
+            let free_bytes = slot.service.status().free_bytes;
+            let candidate = Candidate { device: slot.id(), free_bytes };
+            domains.entry(slot.layout.failure_domain.as_str()).or_default().push(candidate);
+        }
+        domains
+    }
+
+    /// A group whose first `shard_count` members can take a shard each; `width` is what a new one
+    /// should have if there is room.
+    ///
+    /// # Errors
+    /// [`Fault::TooFewDevices`] or [`Fault::StorageFull`] when there is none.
+    pub(crate) async fn choose(&self, shard_count: u8, width: u8) -> Result<Arc<Group>, Fault> {
+        let needed = usize::from(shard_count);
+        let free: BTreeMap<DeviceId, u64> = self
+            .usable()
+            .values()
+            .flatten()
+            .map(|candidate| (candidate.device, candidate.free_bytes))
+            .collect();
+        let suitable = self.suitable(needed, &free);
+        if suitable.len() < free.len()
+            && let Some(devices) = self.new_rotation(needed, usize::from(width))
+        {
+            return self.create(devices).await;
+        }
+        if suitable.is_empty() {
+            return Err(self.shortage(needed));
+        }
+        // Two random choices: nearly as even as looking at all, without every writer choosing the
+        // emptiest device at once.
+        let pick = || &suitable[self.random.below(suitable.len())];
+        let room = |group: &Group| group.devices[..needed].iter().map(|d| free[d]).min();
+        let (first, second) = (pick(), pick());
+        Ok(Arc::clone(if room(first) >= room(second) { first } else { second }))
+    }
+
+    fn suitable(&self, needed: usize, free: &BTreeMap<DeviceId, u64>) -> Vec<Arc<Group>> {
+        let suits = |group: &&Arc<Group>| {
+            let Some(members) = group.devices.get(..needed) else { return false };
+            members.iter().all(|device| free.contains_key(device)) && self.are_apart(members)
+        };
+        self.groups.read().values().filter(suits).cloned().collect()
+    }
+
+    /// Whether devices are in distinct domains of the layout as it is now.
+    fn are_apart(&self, members: &[DeviceId]) -> bool {
+        let domains: BTreeSet<_> = members
+            .iter()
+            .filter_map(|device| self.devices.slot(*device))
+            .map(|slot| slot.layout.failure_domain.as_str())
+            .collect();
+        domains.len() == members.len()
+    }
+
+    /// A rotation of the usable domains that is no group yet; `None` when all of them are, or when
+    /// there are too few domains.
+    fn new_rotation(&self, needed: usize, width: usize) -> Option<Vec<DeviceId>> {
+        let domains: Vec<Vec<Candidate>> = self.usable().into_values().collect();
+        if domains.len() < needed || domains.is_empty() {
+            return None;
+        }
+        let width = width.max(needed).min(domains.len());
+        let start = self.random.below(domains.len());
+        let groups = self.groups.read();
+        let is_new =
+            |devices: &Vec<DeviceId>| !groups.values().any(|group| group.devices == *devices);
+        (0..domains.len())
+            .map(|offset| {
+                let domain = |i| &domains[(start + offset + i) % domains.len()];
+                (0..width).map(|i| self.roomier(domain(i))).collect::<Vec<_>>()
+            })
+            .find(is_new)
+    }
+
+    /// Of two random devices of a domain, the one with more room.
+    fn roomier(&self, domain: &[Candidate]) -> DeviceId {
+        let pick = || &domain[self.random.below(domain.len())];
+        let (first, second) = (pick(), pick());
+        if first.free_bytes >= second.free_bytes { first.device } else { second.device }
+    }
+
+    async fn create(&self, devices: Vec<DeviceId>) -> Result<Arc<Group>, Fault> {
+        let _creating = self.creating.lock().await;
+        for _ in 0..CREATE_ATTEMPTS_MAX {
+            let existing = self.groups.read().values().find(|g| g.devices == devices).cloned();
+            if let Some(group) = existing {
+                return Ok(group);
+            }
+            let last = self.groups.read().keys().next_back().map_or(0, |id| id.0);
+            let id = PlacementGroupId(
+                last.checked_add(1).ok_or_else(|| corrupt("placement group ids are used up"))?,
+            );
+            let record = PlacementGroupRecord { epoch: self.epoch, devices: devices.clone() };
+            let row_key = key::ctl::placement_group(id);
+            let guards = vec![unchanged(Table::Ctl, row_key.clone(), None)];
+            let ops = vec![put(Table::Ctl, row_key, &record)];
+            if self.rows.commit(guards, ops).await?.is_none() {
+                tracing::info!(group = id.0, devices = ?devices, "made a placement group");
+                let group = Arc::new(Group { id, devices });
+                self.groups.write().insert(id, Arc::clone(&group));
+                return Ok(group);
+            }
+            self.reload().await?;
+        }
+        Err(Fault::Busy)
+    }
+}

@@ -1,0 +1,209 @@
+//! Recreating shards from intact ones.
+//!
+//! Invariants:
+//! - a source is used only if its whole content hashes to the root in the manifest;
+//! - what was recreated is stored only if it hashes to its own root.
+//!
+//! *Limits:* memory for all shards of the stripe twice is reserved before the first is read; bytes
+//! moved count against one bandwidth limit.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use node_proto::ShardIndex;
+use node_stripe::shard_root;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::Fault;
+use crate::data::Inner;
+use crate::data::manifest::Stripe;
+use crate::data::rows::corrupt;
+use crate::data::stripe_read::{ShardSet, WholeShard, slot_of, whole_shard};
+
+/// Spaces work so that its bytes stay within a rate.
+pub(super) struct Throttle {
+    bytes_per_second: u64,
+    free_at: Mutex<Option<Instant>>,
+}
+
+/// How a stripe stands after an attempt to restore it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Restored {
+    /// Every shard that was looked at is intact.
+    Whole,
+    /// Some shards are on devices that do not answer; try again later.
+    Waiting,
+    /// Fewer than `k` shards are intact and reachable.
+    TooFew,
+}
+
+/// Which shards to look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scope {
+    /// All of them.
+    Whole,
+    /// One that is known to be missing, and as many others as it takes to recreate it.
+    Missing(ShardIndex),
+}
+
+impl Throttle {
+    pub(super) fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second: bytes_per_second.max(1), free_at: Mutex::new(None) }
+    }
+
+    async fn wait_for(&self, len_bytes: u64) {
+        let cost = Duration::from_secs_f64(len_bytes as f64 / self.bytes_per_second as f64);
+        let start = {
+            let mut free_at = self.free_at.lock();
+            let now = Instant::now();
+            let start = free_at.map_or(now, |at| at.max(now));
+            *free_at = Some(start + cost);
+            start
+        };
+        tokio::time::sleep_until(start).await;
+    }
+}
+
+/// What was found of a stripe.
+#[derive(Default)]
+struct Found {
+    intact: Vec<(ShardIndex, Bytes)>,
+    bad: Vec<ShardIndex>,
+    unreachable: usize,
+}
+
+/// Looks at the shards in `scope` and recreates what is missing or damaged.
+pub(super) async fn restore(
+    data: &Arc<Inner>,
+    throttle: &Throttle,
+    stripe: &Stripe,
+    scope: Scope,
+) -> Result<Restored, Fault> {
+    let shard_len = stripe.geometry.shard_len_bytes();
+    let shard_count = usize::from(stripe.geometry.shard_count());
+    let wait_max = data.config.memory_wait_under_way_max;
+    throttle.wait_for((shard_count * shard_len) as u64).await;
+    let _reservation = data.memory.reserve(2 * shard_count * shard_len, wait_max).await?;
+    let found = look(data, stripe, scope).await?;
+    if found.bad.is_empty() {
+        let reached_all = found.unreachable == 0;
+        return Ok(if reached_all { Restored::Whole } else { Restored::Waiting });
+    }
+    if found.intact.len() < usize::from(stripe.geometry.k()) {
+        return Ok(Restored::TooFew);
+    }
+    let unreachable = found.unreachable;
+    let recreated = recreate(data, stripe, found).await?;
+    fail::fail_point!("mid-repair");
+    let stored = join_all(recreated.into_iter().map(|(index, bytes)| async move {
+        let root = stripe.record().roots[usize::from(index.0)];
+        let Some(slot) = slot_of(data, stripe, index)?.filter(|slot| slot.is_up()) else {
+            return Ok(false);
+        };
+        match slot.replace(stripe.shard_key(index), root, bytes).await {
+            Ok(()) => {
+                data.repaired_shards.fetch_add(1, Ordering::Relaxed);
+                metrics::counter!("datamesh_repair_shards_total").increment(1);
+                Ok(true)
+            }
+            Err(error) => {
+                tracing::warn!(device = slot.id().0, %error, "a repaired shard was not stored");
+                Ok(false)
+            }
+        }
+    }))
+    .await
+    .into_iter()
+    .collect::<Result<Vec<bool>, Fault>>()?;
+    let all_stored = stored.into_iter().all(|stored| stored);
+    Ok(if all_stored && unreachable == 0 { Restored::Whole } else { Restored::Waiting })
+}
+
+async fn look(data: &Arc<Inner>, stripe: &Stripe, scope: Scope) -> Result<Found, Fault> {
+    let all: Vec<ShardIndex> = (0..stripe.geometry.shard_count()).map(ShardIndex).collect();
+    let mut found = Found::default();
+    match scope {
+        Scope::Whole => found.add(data, stripe, all).await?,
+        Scope::Missing(missing) => {
+            found.bad.push(missing);
+            let mut others = all.into_iter().filter(|index| *index != missing);
+            let k = usize::from(stripe.geometry.k());
+            while found.intact.len() < k {
+                let wave: Vec<ShardIndex> = others.by_ref().take(k - found.intact.len()).collect();
+                if wave.is_empty() {
+                    break;
+                }
+                found.add(data, stripe, wave).await?;
+            }
+            // Whether the others are whole is not asked here: what was met bad is repaired apart.
+            found.unreachable = 0;
+            let mut met = ShardSet::default();
+            found.bad.iter().skip(1).for_each(|index| met.insert(*index));
+            if !met.is_empty() {
+                data.report_damage(stripe, met);
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Found {
+    async fn add(
+        &mut self,
+        data: &Arc<Inner>,
+        stripe: &Stripe,
+        indexes: Vec<ShardIndex>,
+    ) -> Result<(), Fault> {
+        let read = indexes.iter().map(|index| whole_shard(data, stripe, *index));
+        for (index, shard) in indexes.iter().zip(join_all(read).await) {
+            match shard? {
+                WholeShard::Intact(bytes) => self.intact.push((*index, bytes)),
+                WholeShard::Bad => self.bad.push(*index),
+                WholeShard::Unreachable => self.unreachable += 1,
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn recreate(
+    data: &Inner,
+    stripe: &Stripe,
+    found: Found,
+) -> Result<Vec<(ShardIndex, Bytes)>, Fault> {
+    let geometry = stripe.geometry;
+    let roots = stripe.record().roots.clone();
+    let recreated = data
+        .cpu
+        .run(move || {
+            let present: Vec<(ShardIndex, &[u8])> =
+                found.intact.iter().map(|(index, bytes)| (*index, &bytes[..])).collect();
+            let made = node_stripe::reconstruct(&geometry, &present, &found.bad)
+                .map_err(|error| corrupt(error.to_string()))?;
+            let is_right = |(index, bytes): &(ShardIndex, Vec<u8>)| {
+                shard_root(bytes) == roots[usize::from(index.0)]
+            };
+            if made.iter().all(is_right) { Ok(made) } else { Err(corrupt("roots contradict data")) }
+        })
+        .await??;
+    Ok(recreated.into_iter().map(|(index, bytes)| (index, Bytes::from(bytes))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_are_spaced_by_the_rate() {
+        let throttle = Throttle::new(1000);
+        let started = Instant::now();
+        for _ in 0..3 {
+            throttle.wait_for(500).await;
+        }
+        assert_eq!(started.elapsed(), Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,55 @@
+//! Where repair, rebuild and reclamation stand, for operators.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gateway_meta::{KeyRange, Table, key, record::DeviceRecord};
+
+use crate::data::Inner;
+use crate::data::rows::key_after;
+use crate::{Fault, RepairStatus};
+
+/// Rows counted per scan. Chosen.
+const PAGE_LEN: usize = 4096;
+/// Rows counted at most: an operator needs to know that it is many, not how many. Chosen.
+const COUNTED_MAX: u64 = 1 << 20;
+
+/// Collects the status.
+pub(crate) async fn repair_status(data: &Arc<Inner>) -> Result<RepairStatus, Fault> {
+    let first = data.rows.scan(Table::Repair, KeyRange::all(), 1).await?;
+    let least_margin = first
+        .first()
+        .and_then(|(row_key, _)| key::parse_repair(row_key))
+        .map(|(margin, ..)| margin);
+    let highest = data.leases.highest_id()?.max(1);
+    let mut rebuilding = Vec::new();
+    for slot in data.devices.all() {
+        let row_key = key::ctl::device(slot.id());
+        let record: Option<DeviceRecord> = data.rows.record(Table::Ctl, &row_key)?;
+        if let Some(state) = record.and_then(|record| record.rebuild) {
+            let done = u128::from(state.next_manifest) * 1000 / u128::from(highest);
+            rebuilding.push((slot.id(), u16::try_from(done.min(1000)).expect("at most 1,000")));
+        }
+    }
+    let queued_stripes = count(data, Table::Repair).await?;
+    metrics::gauge!("datamesh_repair_queue").set(queued_stripes as f64);
+    Ok(RepairStatus {
+        queued_stripes,
+        least_margin,
+        repaired_shards: data.repaired_shards.load(Ordering::Relaxed),
+        failed_attempts: data.failed_repairs.load(Ordering::Relaxed),
+        rebuilding,
+        reclaim_queue: count(data, Table::Gcq).await?,
+    })
+}
+
+async fn count(data: &Inner, table: Table) -> Result<u64, Fault> {
+    let (mut count, mut range) = (0, KeyRange::all());
+    while count < COUNTED_MAX {
+        let rows = data.rows.scan(table, range.clone(), PAGE_LEN).await?;
+        let Some((last, _)) = rows.last() else { break };
+        range.start = key_after(last);
+        count += rows.len() as u64;
+    }
+    Ok(count)
+}

@@ -238,5 +238,6 @@ fn part_page(
             modified: None,
         })
         .collect();
-    PartPage { parts: page, truncated: rest.next().is_some(), record: None, total_part_count }
+    let truncated = limit > 0 && rest.next().is_some();
+    PartPage { parts: page, truncated, record: None, total_part_count }
 }

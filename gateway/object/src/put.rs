@@ -2,7 +2,8 @@
 
 use fail::fail_point;
 use gateway_meta::{
-    AccountId,
+    AccountId, Table,
+    key::ctl,
     record::{BucketRecord, ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, StoredChecksum},
 };
 
@@ -15,7 +16,7 @@ use crate::{
     engine::Engine,
     limits::PUT_LEN_BYTES_MAX,
     names::validate_key,
-    publish::{NewObject, PublishError},
+    publish::{NewObject, PublishError, no_such_bucket},
 };
 
 impl Engine {
@@ -57,8 +58,16 @@ impl Engine {
         match self.data.write(target, body, PUT_LEN_BYTES_MAX).await {
             // A body that is read from our own devices fails for our own reasons.
             Err(ObjectWriteError::Body(BodyError::Unreadable { source })) => Err(source.into()),
+            // A bucket takes its keys along when it goes.
+            Err(ObjectWriteError::Fault(_)) if !self.is_there(bucket)? => {
+                Err(no_such_bucket(&bucket.name))
+            }
             written => written,
         }
+    }
+
+    fn is_there(&self, bucket: &BucketRecord) -> Result<bool, Fault> {
+        Ok(self.row(Table::Ctl, &ctl::bucket_id(bucket.id))?.is_some())
     }
 
     /// Makes a durable body the object under `key`.

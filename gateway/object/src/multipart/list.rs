@@ -71,7 +71,8 @@ fn part_infos(
     let mut cursor = snapshot.cursor(Table::Part, rows);
     while let Some((row_key, row)) = cursor.next().map_err(read_fault)? {
         if parts.len() == limit {
-            return Ok((parts, true));
+            // A page of nothing leads nowhere, so it must not promise a next one.
+            return Ok((parts, limit > 0));
         }
         let record: PartRecord = decode(&row)?;
         parts.push(PartInfo {

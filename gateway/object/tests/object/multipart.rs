@@ -247,6 +247,7 @@ async fn parts_are_listed() {
     assert_eq!(list(0, 3).await, (vec![1, 2, 500], true));
     assert_eq!(list(2, 3).await, (vec![500, 10_000], false));
     assert_eq!(list(10_000, 3).await, (vec![], false));
+    assert_eq!(list(0, 0).await, (vec![], false));
     let gone = ListParts { upload: upload_ref("other", upload.upload), after: 0, limit: 1 };
     assert!(matches!(harness.service.list_parts(gone).await, Err(MultipartError::NoSuchUpload)));
 }

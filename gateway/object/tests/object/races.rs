@@ -247,12 +247,15 @@ async fn a_part_that_races_the_end_of_its_upload_is_in_or_refused() {
     for round in 0..40 {
         let key = format!("key {round}");
         let upload = harness.create_upload(&key).await;
-        let first = harness.upload_part(&upload, 1, b"first").await.unwrap();
+        let first = harness.upload_part(&upload, 1, &sample(20, 1)).await.unwrap();
+        let second = harness.upload_part(&upload, 5, b"second").await.unwrap();
+        // Between the parts that are there, and behind them.
+        let number = if round % 4 < 2 { 3 } else { 7 };
         let late = async {
             tokio::time::sleep(Duration::from_micros(round * 30)).await;
-            harness.upload_part(&upload, 2, b"late").await
+            harness.upload_part(&upload, number, b"late").await
         };
-        let parts = [(1, &first)];
+        let parts = [(1, &first), (5, &second)];
         let end = async {
             if round.is_multiple_of(2) {
                 harness.complete(&upload, &parts).await.map(|_| ())

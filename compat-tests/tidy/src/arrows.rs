@@ -34,10 +34,8 @@ type Arrows = BTreeMap<String, BTreeSet<String>>;
 /// Fails when the document has no readable arrows.
 pub fn differences(path: &str, document: &str, metadata: &Metadata) -> Result<Vec<Violation>> {
     let documented = parse(document).with_context(|| format!("reading {path}"))?;
-    let actual: Arrows = metadata
-        .members()
-        .map(|package| (package.name.clone(), arrows_of(package)))
-        .collect();
+    let actual: Arrows =
+        metadata.members().map(|package| (package.name.clone(), arrows_of(package))).collect();
     let mut found = Vec::new();
     let names: BTreeSet<&String> = documented.keys().chain(actual.keys()).collect();
     for name in names {
@@ -54,10 +52,7 @@ pub fn differences(path: &str, document: &str, metadata: &Metadata) -> Result<Ve
             (_, None) => found.push(format!("{name} is listed but is no package")),
         }
     }
-    Ok(found
-        .into_iter()
-        .map(|what| Violation::at(path, 0, what))
-        .collect())
+    Ok(found.into_iter().map(|what| Violation::at(path, 0, what)).collect())
 }
 
 fn arrows_of(package: &Package) -> BTreeSet<String> {
@@ -77,15 +72,8 @@ fn arrows_of(package: &Package) -> BTreeSet<String> {
 
 fn parse(document: &str) -> Result<Arrows> {
     let mut lines = document.lines();
-    let opening = |line: &str| {
-        line.trim()
-            .strip_prefix(FENCE)
-            .is_some_and(|info| info == INFO)
-    };
-    ensure!(
-        lines.any(opening),
-        "no code block with the info string `{INFO}`"
-    );
+    let opening = |line: &str| line.trim().strip_prefix(FENCE).is_some_and(|info| info == INFO);
+    ensure!(lines.any(opening), "no code block with the info string `{INFO}`");
     let mut arrows = Arrows::new();
     for line in lines {
         let line = line.trim();
@@ -106,9 +94,7 @@ fn parse(document: &str) -> Result<Arrows> {
         let name = name.trim();
         let is_word = |text: &str| !text.contains(' ');
         let readable = is_word(name)
-            && targets
-                .iter()
-                .all(|to| is_word(to.strip_suffix(TESTS_ONLY).unwrap_or(to)));
+            && targets.iter().all(|to| is_word(to.strip_suffix(TESTS_ONLY).unwrap_or(to)));
         ensure!(readable, "`{line}` is not `package -> package, package`");
         if arrows.insert(name.to_owned(), targets).is_some() {
             bail!("{name} has two lines");
@@ -128,20 +114,8 @@ mod tests {
     fn workspace() -> Metadata {
         sample::metadata(&[
             ("node-proto", &[("serde", None, false)]),
-            (
-                "gateway-meta",
-                &[
-                    ("node-proto", None, true),
-                    ("node-proto", Some("dev"), true),
-                ],
-            ),
-            (
-                "gateway-object",
-                &[
-                    ("gateway-meta", None, true),
-                    ("node-proto", Some("dev"), true),
-                ],
-            ),
+            ("gateway-meta", &[("node-proto", None, true), ("node-proto", Some("dev"), true)]),
+            ("gateway-object", &[("gateway-meta", None, true), ("node-proto", Some("dev"), true)]),
         ])
     }
 
@@ -158,18 +132,10 @@ mod tests {
     #[test]
     fn an_unlisted_and_a_stale_arrow_are_found() {
         let unlisted = DOCUMENT.replace("gateway-meta -> node-proto", "gateway-meta");
-        assert_eq!(
-            whats(&unlisted),
-            ["gateway-meta -> node-proto exists but is not listed"]
-        );
-        let stale = DOCUMENT.replace(
-            "```arrows\nnode-proto",
-            "```arrows\nnode-proto -> gateway-meta",
-        );
-        assert_eq!(
-            whats(&stale),
-            ["node-proto -> gateway-meta is listed but does not exist"]
-        );
+        assert_eq!(whats(&unlisted), ["gateway-meta -> node-proto exists but is not listed"]);
+        let stale =
+            DOCUMENT.replace("```arrows\nnode-proto", "```arrows\nnode-proto -> gateway-meta");
+        assert_eq!(whats(&stale), ["node-proto -> gateway-meta is listed but does not exist"]);
     }
 
     #[test]
@@ -182,10 +148,7 @@ mod tests {
         let renamed = DOCUMENT.replace("```arrows\nnode-proto", "```arrows\nnode-prato");
         assert_eq!(
             whats(&renamed),
-            [
-                "node-prato is listed but is no package",
-                "package node-proto has no line"
-            ]
+            ["node-prato is listed but is no package", "package node-proto has no line"]
         );
     }
 
@@ -200,10 +163,7 @@ mod tests {
             "```arrows\nnode-proto -> gateway-meta -> gateway-iam\n```\n",
         ];
         for document in unreadable {
-            assert!(
-                differences("A.md", document, &workspace()).is_err(),
-                "{document}"
-            );
+            assert!(differences("A.md", document, &workspace()).is_err(), "{document}");
         }
     }
 }

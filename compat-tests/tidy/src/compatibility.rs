@@ -33,10 +33,7 @@ impl TestIndex {
         for file in files.iter().filter(|file| file.is_rust()) {
             let tokens = tokenize(&file.text).with_context(|| file.path.clone())?;
             let module = module_path(&file.path, packages);
-            for function in functions(tokens)
-                .into_iter()
-                .filter(|function| function.is_test)
-            {
+            for function in functions(tokens).into_iter().filter(|function| function.is_test) {
                 let mut path = module.clone();
                 path.extend(function.modules);
                 path.push(function.name);
@@ -47,10 +44,8 @@ impl TestIndex {
     }
 
     fn contains(&self, reference: &str) -> bool {
-        let mut wanted: Vec<String> = reference
-            .split("::")
-            .map(|segment| segment.replace('-', "_"))
-            .collect();
+        let mut wanted: Vec<String> =
+            reference.split("::").map(|segment| segment.replace('-', "_")).collect();
         let Some(name) = wanted.pop() else {
             return false;
         };
@@ -59,10 +54,7 @@ impl TestIndex {
                 return false;
             };
             let mut modules = modules.iter();
-            *found == name
-                && wanted
-                    .iter()
-                    .all(|segment| modules.any(|module| module == segment))
+            *found == name && wanted.iter().all(|segment| modules.any(|module| module == segment))
         })
     }
 }
@@ -90,19 +82,13 @@ pub fn unproven(document: &SourceFile, tests: &TestIndex) -> Result<Vec<Violatio
             }
             continue;
         }
-        if cells
-            .iter()
-            .all(|cell| !cell.is_empty() && cell.trim_matches([':', '-']).is_empty())
-        {
+        if cells.iter().all(|cell| !cell.is_empty() && cell.trim_matches([':', '-']).is_empty()) {
             continue;
         }
         row_count += 1;
         let status = status_column.and_then(|column| cells.get(column));
         if let Some(status) = status.filter(|status| !STATUSES.contains(&status.as_str())) {
-            report(format!(
-                "status `{status}` is not one of {}",
-                STATUSES.join(", ")
-            ));
+            report(format!("status `{status}` is not one of {}", STATUSES.join(", ")));
         }
         missing_tests(cells.last().map_or("", String::as_str), tests)
             .into_iter()
@@ -136,12 +122,7 @@ fn cells(line: &str) -> Option<Vec<String>> {
     let inner = line.trim().strip_prefix('|')?;
     let hidden = inner.replace("\\|", "\u{0}");
     let hidden = hidden.trim_end().strip_suffix('|').unwrap_or(&hidden);
-    Some(
-        hidden
-            .split('|')
-            .map(|cell| cell.replace('\u{0}', "|").trim().to_owned())
-            .collect(),
-    )
+    Some(hidden.split('|').map(|cell| cell.replace('\u{0}', "|").trim().to_owned()).collect())
 }
 
 /// Package and modules of a file, `-` as `_`.
@@ -149,8 +130,7 @@ fn module_path(path: &str, packages: &[String]) -> Vec<String> {
     let package = packages
         .iter()
         .filter(|folder| {
-            path.strip_prefix(folder.as_str())
-                .is_some_and(|rest| rest.starts_with('/'))
+            path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
         })
         .max_by_key(|folder| folder.len());
     let (package, rest) = match package {
@@ -180,11 +160,7 @@ mod tests {
                 "#[cfg(test)] mod tests { #[test] fn suffix() {} }",
             ),
         ];
-        TestIndex::new(
-            &files,
-            &["compat-tests".to_owned(), "gateway/s3".to_owned()],
-        )
-        .unwrap()
+        TestIndex::new(&files, &["compat-tests".to_owned(), "gateway/s3".to_owned()]).unwrap()
     }
 
     fn whats(rows: &str) -> Vec<String> {
@@ -219,19 +195,10 @@ mod tests {
     #[test]
     fn a_row_without_a_test_or_with_an_unknown_status_is_found() {
         assert_eq!(whats("| PutObject | yes | |"), ["the row names no test"]);
-        assert_eq!(
-            whats("| PutObject | yes | later |"),
-            ["the row names no test"]
-        );
-        assert_eq!(
-            whats("| PutObject | yes | `put` |"),
-            ["`put` is not a path of a test"]
-        );
+        assert_eq!(whats("| PutObject | yes | later |"), ["the row names no test"]);
+        assert_eq!(whats("| PutObject | yes | `put` |"), ["`put` is not a path of a test"]);
         let planned = whats("| PutObject | planned | `range::suffix` |");
-        assert_eq!(
-            planned,
-            ["status `planned` is not one of yes, partly, no (501)"]
-        );
+        assert_eq!(planned, ["status `planned` is not one of yes, partly, no (501)"]);
     }
 
     #[test]

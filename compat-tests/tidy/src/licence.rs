@@ -48,19 +48,12 @@ pub fn refused(metadata: &Metadata) -> Vec<Violation> {
     let mut found: Vec<Violation> = metadata.packages.iter().flat_map(refused_package).collect();
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in &metadata.packages {
-        versions
-            .entry(&package.name)
-            .or_default()
-            .insert(&package.version);
+        versions.entry(&package.name).or_default().insert(&package.version);
     }
     for (name, versions) in versions {
         if versions.len() > VERSIONS_MAX {
             let list: Vec<&str> = versions.into_iter().collect();
-            found.push(Violation::at(
-                name,
-                0,
-                format!("is there as {}", list.join(", ")),
-            ));
+            found.push(Violation::at(name, 0, format!("is there as {}", list.join(", "))));
         }
     }
     found
@@ -75,28 +68,18 @@ fn refused_package(package: &Package) -> Vec<Violation> {
         }
         Some(_) => {}
     }
-    if package
-        .source
-        .as_deref()
-        .is_some_and(|source| source != CRATES_IO)
-    {
+    if package.source.as_deref().is_some_and(|source| source != CRATES_IO) {
         whats.push("does not come from crates.io".to_owned());
     }
     if let Some((_, instead)) = BANNED.iter().find(|(name, _)| *name == package.name) {
         whats.push(format!("is banned: use {instead}"));
     }
-    whats
-        .into_iter()
-        .map(|what| Violation::at(&package.name, 0, what))
-        .collect()
+    whats.into_iter().map(|what| Violation::at(&package.name, 0, what)).collect()
 }
 
 /// Whether an SPDX expression can be satisfied with accepted licences. `/` is the old `OR`.
 fn accepts(expression: &str) -> bool {
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
     any_of(&mut rest) == Some(true) && rest.is_empty()
@@ -188,10 +171,7 @@ mod tests {
         metadata.packages[0].license = None;
         metadata.packages[1].source = Some("git+https://example.org/b".to_owned());
         metadata.packages[2].name = "openssl-sys".to_owned();
-        let whats: Vec<String> = refused(&metadata)
-            .into_iter()
-            .map(|found| found.what)
-            .collect();
+        let whats: Vec<String> = refused(&metadata).into_iter().map(|found| found.what).collect();
         assert_eq!(
             whats,
             [

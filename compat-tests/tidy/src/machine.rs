@@ -19,14 +19,8 @@ const PUBLIC_HOSTS: [&str; 9] = [
     "sum.golang.org",
 ];
 /// What generated lists of exact dependencies are called.
-const LOCK_FILES: [&str; 6] = [
-    "Cargo.lock",
-    "package-lock.json",
-    "go.sum",
-    "requirements.txt",
-    "uv.lock",
-    "pom.xml.lock",
-];
+const LOCK_FILES: [&str; 6] =
+    ["Cargo.lock", "package-lock.json", "go.sum", "requirements.txt", "uv.lock", "pom.xml.lock"];
 /// Settings that point a package manager elsewhere, in halves.
 const REGISTRY_SETTINGS: [(&str, &str); 5] = [
     ("index", "-url"),
@@ -42,11 +36,7 @@ pub fn paths(file: &SourceFile) -> Vec<Violation> {
     numbered(file)
         .filter_map(|(line, text)| {
             let path = machine_path(text)?;
-            Some(Violation::at(
-                &file.path,
-                line,
-                format!("{path} exists on one machine only"),
-            ))
+            Some(Violation::at(&file.path, line, format!("{path} exists on one machine only")))
         })
         .collect()
 }
@@ -69,11 +59,7 @@ pub fn registries(file: &SourceFile) -> Vec<Violation> {
         if is_lock_file && (!name.ends_with(".json") || text.contains("\"resolved\"")) {
             let foreign = hosts(text).filter(|host| !PUBLIC_HOSTS.contains(host));
             found.extend(foreign.map(|host| {
-                Violation::at(
-                    &file.path,
-                    line,
-                    format!("`{host}` is not a public registry"),
-                )
+                Violation::at(&file.path, line, format!("`{host}` is not a public registry"))
             }));
         }
     }
@@ -81,19 +67,13 @@ pub fn registries(file: &SourceFile) -> Vec<Violation> {
 }
 
 fn numbered(file: &SourceFile) -> impl Iterator<Item = (usize, &str)> {
-    file.text
-        .lines()
-        .enumerate()
-        .map(|(index, text)| (index + 1, text))
+    file.text.lines().enumerate().map(|(index, text)| (index + 1, text))
 }
 
 fn machine_path(text: &str) -> Option<String> {
     for folder in ["work", "root"] {
         let pattern = format!("/{folder}/");
-        if text
-            .match_indices(&pattern)
-            .any(|(at, _)| starts_path(text, at))
-        {
+        if text.match_indices(&pattern).any(|(at, _)| starts_path(text, at)) {
             return Some(pattern);
         }
     }
@@ -118,9 +98,7 @@ fn starts_path(text: &str, at: usize) -> bool {
 fn hosts(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("://").map(|(at, separator)| {
         let rest = &text[at + separator.len()..];
-        let end = rest
-            .find(['/', '"', '\'', ' ', '#', '?', ')', ','])
-            .unwrap_or(rest.len());
+        let end = rest.find(['/', '"', '\'', ' ', '#', '?', ')', ',']).unwrap_or(rest.len());
         let authority = &rest[..end];
         authority.rsplit('@').next().unwrap_or(authority)
     })
@@ -165,16 +143,9 @@ mod tests {
     fn settings_for_other_registries_are_found() {
         for (first, second) in REGISTRY_SETTINGS {
             let text = format!("--{first}{second} http://mirror");
-            assert_eq!(
-                registries(&file("install.sh", text.clone())).len(),
-                1,
-                "{text}"
-            );
+            assert_eq!(registries(&file("install.sh", text.clone())).len(), 1, "{text}");
         }
-        assert_eq!(
-            registries(&file("a.sh", "pip install boto3".to_owned())),
-            []
-        );
+        assert_eq!(registries(&file("a.sh", "pip install boto3".to_owned())), []);
     }
 
     #[test]
@@ -188,9 +159,6 @@ mod tests {
         let sponsor = "\"url\": \"https://sponsors.example/me\"".to_owned();
         assert_eq!(registries(&file("package-lock.json", sponsor)), []);
         assert_eq!(lock("user@10.0.0.7:4873"), 1);
-        assert_eq!(
-            registries(&file("README.md", "http://10.0.0.7:4873".to_owned())),
-            []
-        );
+        assert_eq!(registries(&file("README.md", "http://10.0.0.7:4873".to_owned())), []);
     }
 }

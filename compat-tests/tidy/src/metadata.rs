@@ -77,16 +77,12 @@ impl Dependency {
 impl Metadata {
     /// The packages of this workspace.
     pub fn members(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| self.workspace_members.contains(&package.id))
+        self.packages.iter().filter(|package| self.workspace_members.contains(&package.id))
     }
 
     /// `path` relative to the workspace.
     fn relative<'a>(&self, path: &'a str) -> &'a str {
-        path.strip_prefix(&self.workspace_root)
-            .unwrap_or(path)
-            .trim_start_matches('/')
+        path.strip_prefix(&self.workspace_root).unwrap_or(path).trim_start_matches('/')
     }
 }
 
@@ -102,22 +98,13 @@ pub fn read(root: &Path) -> Result<Metadata> {
         .context("rustc names no host platform")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let json = run(Command::new(cargo)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--locked",
-            "--filter-platform",
-            host,
-        ])
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
         .current_dir(root))?;
     serde_json::from_str(&json).context("reading what cargo metadata said")
 }
 
 fn run(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("starting {command:?}"))?;
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?} failed: {stderr}");
     String::from_utf8(output.stdout).with_context(|| format!("output of {command:?}"))
@@ -149,9 +136,7 @@ pub fn misnamed_tests(metadata: &Metadata) -> Vec<Violation> {
         .filter(|(_, target)| target.kind.iter().any(|kind| kind == "test"))
         .filter_map(|(package, target)| {
             let path = metadata.relative(&target.src_path);
-            let folder = metadata
-                .relative(&package.manifest_path)
-                .trim_end_matches("Cargo.toml");
+            let folder = metadata.relative(&package.manifest_path).trim_end_matches("Cargo.toml");
             let as_file = format!("{folder}tests/{}.rs", target.name);
             let as_folder = format!("{folder}tests/{}/main.rs", target.name);
             (path != as_file && path != as_folder).then(|| {
@@ -208,11 +193,7 @@ pub(crate) mod sample {
             })
             .collect();
         let workspace_members = packages.iter().map(|package| package.id.clone()).collect();
-        Metadata {
-            packages,
-            workspace_members,
-            workspace_root: "/w".to_owned(),
-        }
+        Metadata { packages, workspace_members, workspace_root: "/w".to_owned() }
     }
 }
 
@@ -227,11 +208,7 @@ mod tests {
         metadata.packages[0].name = "s3".to_owned();
         let found = misnamed_packages(&metadata);
         assert_eq!(found.len(), 1);
-        assert!(
-            found[0].what.contains("must be named `gateway-s3`"),
-            "{}",
-            found[0]
-        );
+        assert!(found[0].what.contains("must be named `gateway-s3`"), "{}", found[0]);
     }
 
     #[test]

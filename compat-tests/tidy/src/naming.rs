@@ -10,28 +10,17 @@ use crate::tokens::{identifiers, tokenize, visit_groups};
 use crate::{SourceFile, Violation};
 
 /// Module names that say nothing. Source: the house style.
-const EMPTY_NAMES: [&str; 8] = [
-    "util", "utils", "common", "helper", "helpers", "manager", "managers", "types",
-];
+const EMPTY_NAMES: [&str; 8] =
+    ["util", "utils", "common", "helper", "helpers", "manager", "managers", "types"];
 /// Words that have a better synonym in the vocabulary and no use by libraries we call.
-const WORDS_NOWHERE: [&str; 8] = [
-    "blob", "blobs", "heal", "heals", "healed", "healer", "healing", "unhealed",
-];
+const WORDS_NOWHERE: [&str; 8] =
+    ["blob", "blobs", "heal", "heals", "healed", "healer", "healing", "unhealed"];
 /// Words that libraries use, so that only our own items must avoid them.
-const WORDS_NOT_OURS: [&str; 8] = [
-    "block",
-    "blocks",
-    "fragment",
-    "fragments",
-    "piece",
-    "pieces",
-    "ring",
-    "rings",
-];
+const WORDS_NOT_OURS: [&str; 8] =
+    ["block", "blocks", "fragment", "fragments", "piece", "pieces", "ring", "rings"];
 /// Keywords after which an item is named.
-const NAMING_KEYWORDS: [&str; 8] = [
-    "fn", "struct", "enum", "trait", "type", "mod", "const", "static",
-];
+const NAMING_KEYWORDS: [&str; 8] =
+    ["fn", "struct", "enum", "trait", "type", "mod", "const", "static"];
 
 /// Module files that do not open with `//!`. The unit tests beside a module share its docs.
 #[must_use]
@@ -75,11 +64,7 @@ pub fn foreign_words(file: &SourceFile) -> Result<Vec<Violation>> {
     let mut found = Vec::new();
     for (name, line) in identifiers(tokens.clone()) {
         if let Some(word) = word_in(&name, &WORDS_NOWHERE) {
-            found.push(Violation::at(
-                &file.path,
-                line,
-                not_in_vocabulary(&name, &word),
-            ));
+            found.push(Violation::at(&file.path, line, not_in_vocabulary(&name, &word)));
         }
     }
     visit_groups(tokens, &mut |trees| {
@@ -104,9 +89,7 @@ fn not_in_vocabulary(name: &str, word: &str) -> String {
 }
 
 fn word_in(name: &str, forbidden: &[&str]) -> Option<String> {
-    words(name)
-        .into_iter()
-        .find(|word| forbidden.contains(&word.as_str()))
+    words(name).into_iter().find(|word| forbidden.contains(&word.as_str()))
 }
 
 /// The words of a snake_case, SCREAMING_CASE or CamelCase name, in lower case.

@@ -22,17 +22,8 @@ const OWNED: [(&str, &[&str]); 3] = [
 /// Crates without I/O, clock or runtime.
 const PURE: [&str; 3] = ["node-proto", "node-stripe", "gateway-seal"];
 /// What a pure crate must not depend on.
-const IMPURE_LIBRARIES: [&str; 9] = [
-    "tokio",
-    "async-std",
-    "smol",
-    "mio",
-    "socket2",
-    "hyper",
-    "getrandom",
-    "rand",
-    "rocksdb",
-];
+const IMPURE_LIBRARIES: [&str; 9] =
+    ["tokio", "async-std", "smol", "mio", "socket2", "hyper", "getrandom", "rand", "rocksdb"];
 /// Modules of `std` a pure crate must not use.
 const IMPURE_STD: [&str; 5] = ["fs", "net", "process", "thread", "env"];
 /// Types of `std` a pure crate must not name.
@@ -41,10 +32,7 @@ const IMPURE_TYPES: [&str; 2] = ["SystemTime", "Instant"];
 /// Dependencies that the layering forbids.
 #[must_use]
 pub fn forbidden_dependencies(metadata: &Metadata) -> Vec<Violation> {
-    metadata
-        .members()
-        .flat_map(forbidden_dependencies_of)
-        .collect()
+    metadata.members().flat_map(forbidden_dependencies_of).collect()
 }
 
 fn forbidden_dependencies_of(package: &Package) -> Vec<Violation> {
@@ -75,8 +63,7 @@ fn is_impure(name: &str, is_ours: bool) -> bool {
 pub fn is_pure_source(path: &str) -> bool {
     PURE.iter().any(|package| {
         let folder = package.replacen('-', "/", 1);
-        path.strip_prefix(&folder)
-            .is_some_and(|rest| rest.starts_with("/src/"))
+        path.strip_prefix(&folder).is_some_and(|rest| rest.starts_with("/src/"))
     }) && !path.ends_with("/tests.rs")
 }
 
@@ -153,40 +140,19 @@ mod tests {
 
     #[test]
     fn an_owned_library_is_refused_elsewhere_also_for_tests() {
-        assert_eq!(
-            dependencies("gateway-object", &[("s3s", None, false)]).len(),
-            1
-        );
-        assert_eq!(
-            dependencies("gateway-object", &[("rocksdb", Some("dev"), false)]).len(),
-            1
-        );
-        assert_eq!(
-            dependencies("node-store", &[("libp2p", None, false)]).len(),
-            1
-        );
+        assert_eq!(dependencies("gateway-object", &[("s3s", None, false)]).len(), 1);
+        assert_eq!(dependencies("gateway-object", &[("rocksdb", Some("dev"), false)]).len(), 1);
+        assert_eq!(dependencies("node-store", &[("libp2p", None, false)]).len(), 1);
         assert_eq!(dependencies("gateway-s3", &[("s3s", None, false)]), []);
         assert_eq!(dependencies("node-store", &[("rocksdb", None, false)]), []);
     }
 
     #[test]
     fn a_pure_crate_is_refused_a_runtime_and_impure_crates_of_ours() {
-        assert_eq!(
-            dependencies("node-stripe", &[("tokio", None, false)]).len(),
-            1
-        );
-        assert_eq!(
-            dependencies("gateway-seal", &[("gateway-meta", None, true)]).len(),
-            1
-        );
-        assert_eq!(
-            dependencies("node-stripe", &[("node-proto", None, true)]),
-            []
-        );
-        assert_eq!(
-            dependencies("node-proto", &[("tokio", Some("dev"), false)]),
-            []
-        );
+        assert_eq!(dependencies("node-stripe", &[("tokio", None, false)]).len(), 1);
+        assert_eq!(dependencies("gateway-seal", &[("gateway-meta", None, true)]).len(), 1);
+        assert_eq!(dependencies("node-stripe", &[("node-proto", None, true)]), []);
+        assert_eq!(dependencies("node-proto", &[("tokio", Some("dev"), false)]), []);
     }
 
     #[test]

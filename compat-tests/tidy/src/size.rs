@@ -13,28 +13,19 @@ pub const FILE_LINES_MAX: usize = 800;
 /// Lines of a function from `fn` to its closing brace. Source: the house style.
 pub const FUNCTION_LINES_MAX: usize = 70;
 
-const SOURCE_EXTENSIONS: [&str; 9] = [
-    ".rs", ".py", ".go", ".java", ".js", ".mjs", ".ts", ".vue", ".sh",
-];
+const SOURCE_EXTENSIONS: [&str; 9] =
+    [".rs", ".py", ".go", ".java", ".js", ".mjs", ".ts", ".vue", ".sh"];
 
 /// Source files of any language that are too long.
 #[must_use]
 pub fn long_files(files: &[SourceFile]) -> Vec<Violation> {
     files
         .iter()
-        .filter(|file| {
-            SOURCE_EXTENSIONS
-                .iter()
-                .any(|extension| file.path.ends_with(extension))
-        })
+        .filter(|file| SOURCE_EXTENSIONS.iter().any(|extension| file.path.ends_with(extension)))
         .filter_map(|file| {
             let lines = file.text.lines().count();
             (lines > FILE_LINES_MAX).then(|| {
-                Violation::at(
-                    &file.path,
-                    0,
-                    format!("{lines} lines, at most {FILE_LINES_MAX}"),
-                )
+                Violation::at(&file.path, 0, format!("{lines} lines, at most {FILE_LINES_MAX}"))
             })
         })
         .collect()
@@ -76,31 +67,17 @@ mod tests {
     #[test]
     fn a_function_over_the_limit_is_found_and_one_at_the_limit_is_not() {
         let body = |lines: usize| "    step();\n".repeat(lines);
-        let text = format!(
-            "fn fits() {{\n{}}}\n\nfn long() {{\n{}}}\n",
-            body(68),
-            body(69)
-        );
+        let text = format!("fn fits() {{\n{}}}\n\nfn long() {{\n{}}}\n", body(68), body(69));
         let found = long_functions(&SourceFile::new("a.rs", text)).unwrap();
         assert_eq!(found.len(), 1);
-        assert!(
-            found[0].what.contains("`long` has 71 lines"),
-            "{}",
-            found[0]
-        );
+        assert!(found[0].what.contains("`long` has 71 lines"), "{}", found[0]);
         assert_eq!(found[0].line, 72);
     }
 
     #[test]
     fn a_long_match_table_is_allowed() {
-        let rows: String = (0..100)
-            .map(|row| format!("        {row} => {row},\n"))
-            .collect();
+        let rows: String = (0..100).map(|row| format!("        {row} => {row},\n")).collect();
         let text = format!("fn table(x: u8) -> u8 {{\n    match x {{\n{rows}    }}\n}}\n");
-        assert!(
-            long_functions(&SourceFile::new("a.rs", text))
-                .unwrap()
-                .is_empty()
-        );
+        assert!(long_functions(&SourceFile::new("a.rs", text)).unwrap().is_empty());
     }
 }

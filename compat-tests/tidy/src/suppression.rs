@@ -31,11 +31,7 @@ fn check_attribute(file: &SourceFile, attribute: &Group, found: &mut Vec<Violati
     if let [only] = trees.as_slice()
         && is_ident(only, "ignore")
     {
-        found.push(Violation::at(
-            &file.path,
-            line,
-            "#[ignore] needs a reason: #[ignore = \"…\"]",
-        ));
+        found.push(Violation::at(&file.path, line, "#[ignore] needs a reason: #[ignore = \"…\"]"));
     }
     // Also inside `cfg_attr(…, allow(…))`.
     visit_groups(attribute.stream(), &mut |trees| {
@@ -66,9 +62,7 @@ mod tests {
     use super::*;
 
     fn count(text: &str) -> usize {
-        without_reason(&SourceFile::new("a.rs", text))
-            .unwrap()
-            .len()
+        without_reason(&SourceFile::new("a.rs", text)).unwrap().len()
     }
 
     #[test]
@@ -76,19 +70,13 @@ mod tests {
         assert_eq!(count("#[allow(dead_code)] fn a() {}"), 1);
         assert_eq!(count("#![expect(missing_docs)]"), 1);
         assert_eq!(count("#[expect(dead_code, reason = \"\")] fn a() {}"), 1);
-        assert_eq!(
-            count("mod m { #[cfg_attr(test, allow(dead_code))] fn a() {} }"),
-            1
-        );
+        assert_eq!(count("mod m { #[cfg_attr(test, allow(dead_code))] fn a() {} }"), 1);
         assert_eq!(count("#[test] #[ignore] fn a() {}"), 1);
     }
 
     #[test]
     fn suppressions_with_a_reason_and_lookalikes_pass() {
-        assert_eq!(
-            count("#[expect(dead_code, reason = \"used on Windows\")] fn a() {}"),
-            0
-        );
+        assert_eq!(count("#[expect(dead_code, reason = \"used on Windows\")] fn a() {}"), 0);
         assert_eq!(count("#[ignore = \"takes an hour\"] fn a() {}"), 0);
         assert_eq!(
             count("fn a() { b.expect(\"open\"); let s = \"#[allow(x)]\"; } // #[allow(x)]"),

@@ -123,11 +123,9 @@ fn plain(ident: &proc_macro2::Ident) -> String {
 fn is_cfg_test(attribute: &Group) -> bool {
     let trees: Vec<TokenTree> = attribute.stream().into_iter().collect();
     match trees.as_slice() {
-        [name, TokenTree::Group(condition)] if is_ident(name, "cfg") => condition
-            .stream()
-            .into_iter()
-            .next()
-            .is_some_and(|tree| is_ident(&tree, "test")),
+        [name, TokenTree::Group(condition)] if is_ident(name, "cfg") => {
+            condition.stream().into_iter().next().is_some_and(|tree| is_ident(&tree, "test"))
+        }
         _ => false,
     }
 }
@@ -203,16 +201,15 @@ fn function_at(
         // `fn(u8) -> u8` is a type.
         _ => return None,
     };
-    let (body_index, body) = trees[index..]
-        .iter()
-        .take_while(|tree| !is_punct(tree, ';'))
-        .enumerate()
-        .find_map(|(offset, tree)| match tree {
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
-                Some((index + offset, group))
-            }
-            _ => None,
-        })?;
+    let (body_index, body) =
+        trees[index..].iter().take_while(|tree| !is_punct(tree, ';')).enumerate().find_map(
+            |(offset, tree)| match tree {
+                TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
+                    Some((index + offset, group))
+                }
+                _ => None,
+            },
+        )?;
     let line = trees[index].span().start().line;
     let function = Function {
         name,
@@ -255,9 +252,7 @@ fn is_brace(tree: &TokenTree) -> bool {
 
 fn contains_statement(tokens: TokenStream) -> bool {
     let mut found = false;
-    visit_groups(tokens, &mut |trees| {
-        found |= trees.iter().any(|tree| is_punct(tree, ';'))
-    });
+    visit_groups(tokens, &mut |trees| found |= trees.iter().any(|tree| is_punct(tree, ';')));
     found
 }
 
@@ -321,10 +316,7 @@ mod tests {
     fn test_attributes_are_recognised_and_do_not_leak_to_the_next_function() {
         let text = "#[test]\nfn a() {}\nfn b() {}\n#[tokio::test(start_paused = true)]\n\
                     async fn c() {}\n#[cfg(test)]\nmod x { fn d() {} }\n";
-        let flags: Vec<bool> = functions_of(text)
-            .iter()
-            .map(|found| found.is_test)
-            .collect();
+        let flags: Vec<bool> = functions_of(text).iter().map(|found| found.is_test).collect();
         assert_eq!(flags, [true, false, true, false]);
     }
 
@@ -340,10 +332,8 @@ mod tests {
         let statement = "fn t(e: E) -> u16 { match e { A => { let x = 1; x } _ => 2 } }";
         let company = "fn t(e: E) -> u16 { let x = 1; match e { A => x, _ => 2 } }";
         let after = "fn t(e: E) -> u16 { match e { A => 1, _ => 2 } + 1 }";
-        let long_arm = format!(
-            "fn t(e: E) -> u16 {{ match e {{ A => f({}1), _ => 2 }} }}",
-            "1,\n".repeat(9)
-        );
+        let long_arm =
+            format!("fn t(e: E) -> u16 {{ match e {{ A => f({}1), _ => 2 }} }}", "1,\n".repeat(9));
         for text in [statement, company, after, &long_arm] {
             assert!(!functions_of(text)[0].is_match_table, "{text}");
         }
@@ -356,10 +346,8 @@ mod tests {
              fn drop_too() {} } fn keep_too() {} } #[cfg(test)] mod file; fn keep_last() {}",
         )
         .unwrap();
-        let names: Vec<String> = functions(without_test_modules(tokens))
-            .into_iter()
-            .map(|found| found.name)
-            .collect();
+        let names: Vec<String> =
+            functions(without_test_modules(tokens)).into_iter().map(|found| found.name).collect();
         assert_eq!(names, ["keep", "keep_too", "keep_last"]);
     }
 }

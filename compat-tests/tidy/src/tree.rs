@@ -25,10 +25,7 @@ impl SourceFile {
     /// A file made of literals, for the tests of the checks.
     #[must_use]
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            text: text.into(),
-        }
+        Self { path: path.into(), text: text.into() }
     }
 
     /// Whether the file is Rust source.
@@ -52,11 +49,7 @@ pub struct Violation {
 impl Violation {
     /// A violation at a line of a file.
     pub(crate) fn at(path: &str, line: usize, what: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-        }
+        Self { path: path.to_owned(), line, what: what.into() }
     }
 }
 
@@ -73,10 +66,8 @@ impl fmt::Display for Violation {
 /// The root of the checkout to look at: `TIDY_ROOT`, or the workspace this crate was built in.
 #[must_use]
 pub fn root() -> PathBuf {
-    std::env::var_os("TIDY_ROOT").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
-        PathBuf::from,
-    )
+    std::env::var_os("TIDY_ROOT")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), PathBuf::from)
 }
 
 /// Reads every text file of the checkout at `root`.
@@ -101,9 +92,7 @@ pub fn read(root: &Path) -> Result<Vec<SourceFile>> {
     for path in listing.split('\0').filter(|path| !path.is_empty()) {
         let full = root.join(path);
         // Deleted but not yet committed, or a link: nothing to read.
-        let is_file = full
-            .symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_file());
+        let is_file = full.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
         if !is_file {
             continue;
         }

@@ -22,10 +22,7 @@ fn functions_are_short() {
 
 #[test]
 fn modules_are_named_after_concepts() {
-    expect_none(
-        Check::ModuleName,
-        &each_rust_file(naming::empty_module_names),
-    );
+    expect_none(Check::ModuleName, &each_rust_file(naming::empty_module_names));
 }
 
 #[test]
@@ -41,10 +38,7 @@ fn identifiers_use_the_vocabulary() {
 
 #[test]
 fn suppressions_have_reasons() {
-    expect_none(
-        Check::SuppressionReason,
-        &each_rust_file(suppression::without_reason),
-    );
+    expect_none(Check::SuppressionReason, &each_rust_file(suppression::without_reason));
 }
 
 #[test]
@@ -62,9 +56,7 @@ fn manifests_follow_the_layout() {
     let mut found = metadata::misnamed_packages(&metadata);
     found.extend(metadata::misnamed_tests(&metadata));
     let manifests = files();
-    let members = manifests
-        .iter()
-        .filter(|file| file.path.ends_with("/Cargo.toml"));
+    let members = manifests.iter().filter(|file| file.path.ends_with("/Cargo.toml"));
     found.extend(members.filter_map(metadata::without_lints));
     expect_none(Check::Manifest, &found);
 }
@@ -81,11 +73,7 @@ fn arrows_are_those_of_the_architecture_document() {
 fn layers_import_only_what_they_own() {
     let mut found = purity::forbidden_dependencies(&workspace());
     found.extend(each_rust_file(|file| {
-        if purity::is_pure_source(&file.path) {
-            purity::impure_uses(file)
-        } else {
-            Ok(Vec::new())
-        }
+        if purity::is_pure_source(&file.path) { purity::impure_uses(file) } else { Ok(Vec::new()) }
     }));
     expect_none(Check::Purity, &found);
 }
@@ -126,20 +114,11 @@ fn each_rust_file(check: impl Fn(&SourceFile) -> Result<Vec<Violation>>) -> Vec<
     files()
         .iter()
         .filter(|file| file.is_rust())
-        .flat_map(|file| {
-            check(file)
-                .with_context(|| file.path.clone())
-                .expect("the file is Rust")
-        })
+        .flat_map(|file| check(file).with_context(|| file.path.clone()).expect("the file is Rust"))
         .collect()
 }
 
 fn expect_none(check: Check, violations: &[Violation]) {
     let remaining = unexcused(check, violations, EXCEPTIONS);
-    assert!(
-        remaining.is_empty(),
-        "{} violations:\n  {}",
-        remaining.len(),
-        remaining.join("\n  ")
-    );
+    assert!(remaining.is_empty(), "{} violations:\n  {}", remaining.len(), remaining.join("\n  "));
 }

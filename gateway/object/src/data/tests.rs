@@ -373,3 +373,34 @@ async fn a_reader_sees_its_body_to_the_end_in_frames() {
     drop(stream);
     assert_eq!(data.inner().memory.used_bytes(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures throughput over devices in memory; run by hand with --nocapture"]
+async fn throughput() {
+    let cluster = Cluster::new(6);
+    let data = cluster.open(config()).await;
+    for (len, count, at_once) in [(64 << 20, 4, 1), (64 << 20, 8, 4), (32 << 10, 4000, 16)] {
+        let bytes = payload(len, 1);
+        let started = std::time::Instant::now();
+        let puts = futures::stream::iter(0..count).map(|_| data.put_bytes(&bytes));
+        let bodies: Vec<Body> = puts.buffer_unordered(at_once).collect().await;
+        let put = started.elapsed();
+        let started = std::time::Instant::now();
+        let gets = futures::stream::iter(&bodies).map(|body| data.get_bytes(*body, len));
+        let read: Vec<_> = gets.buffer_unordered(at_once).collect().await;
+        let get = started.elapsed();
+        assert!(read.iter().all(Result::is_ok));
+        let rate = |took: Duration| (len * count) as f64 / took.as_secs_f64() / 1e6;
+        println!(
+            "{len} bytes, {at_once} at once: put {:.0} MB/s {:.0}/s, get {:.0} MB/s {:.0}/s",
+            rate(put),
+            count as f64 / put.as_secs_f64(),
+            rate(get),
+            count as f64 / get.as_secs_f64(),
+        );
+        for body in &bodies {
+            data.unlink(body).await;
+        }
+        cluster.devices.iter().for_each(|device| device.wipe());
+    }
+}

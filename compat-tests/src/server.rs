@@ -1,0 +1,425 @@
+//! A `datamesh server` process with a data directory of its own.
+//!
+//! - The binary is `$DATAMESH_BIN`, or `datamesh` of the profile the tests were built with.
+//! - Ports are the kernel's choice; the server says which in `DIR/endpoints.json`, and the file
+//!   counts only if it carries the process id of the process started here.
+//! - [`Server::shared`] hands one process to all tests that run at the same time; tests keep apart
+//!   by bucket name. Whoever kills, fills or reconfigures a server takes [`Server::start`].
+//! - A test that panics while it holds a server prints the end of that server's log.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::program::{Output, Program};
+use crate::wire::{self, Wire};
+
+/// How long a server may take from start to ready. Chosen: an unoptimised build that recovers a
+/// crash test's data on a busy machine needs a few seconds.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a server may take to drain. Chosen: twice what a server with idle clients needs on a
+/// busy machine, with room for background work to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often the harness looks whether something has happened. Chosen.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How much of the server's log a failing test prints. Chosen: a few screens.
+const LOG_TAIL_BYTES: u64 = 8 * 1024;
+
+static SHARED: Mutex<Weak<Running>> = Mutex::new(Weak::new());
+static BUCKETS: AtomicU64 = AtomicU64::new(0);
+
+/// An access key and its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The public half.
+    pub access_key: String,
+    /// The secret half.
+    pub secret_key: String,
+}
+
+impl Credentials {
+    /// A pair of credentials.
+    #[must_use]
+    pub fn new(access_key: &str, secret_key: &str) -> Self {
+        Self { access_key: access_key.into(), secret_key: secret_key.into() }
+    }
+}
+
+/// A test's hold on a running server; the process ends with the last one.
+#[derive(Debug, Clone)]
+pub struct Server {
+    running: Arc<Running>,
+}
+
+/// One server process and its directory.
+#[derive(Debug)]
+pub struct Running {
+    dir: TempDir,
+    arguments: Vec<String>,
+    root: Credentials,
+    process: Mutex<Option<Process>>,
+    second: OnceLock<Credentials>,
+}
+
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    endpoints: Endpoints,
+}
+
+/// What the server writes to `DIR/endpoints.json` once it listens.
+#[derive(Debug, Clone, Deserialize)]
+struct Endpoints {
+    s3: String,
+    admin: String,
+    pid: u32,
+}
+
+impl Server {
+    /// Starts a server of its own, with `arguments` after the harness's.
+    ///
+    /// # Panics
+    /// When there is no binary, or the server does not become ready.
+    #[must_use]
+    pub fn start(arguments: &[&str]) -> Self {
+        Self { running: Arc::new(Running::start(arguments)) }
+    }
+
+    /// The server that all running tests share; started when none is running.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn shared() -> Self {
+        let mut shared = SHARED.lock();
+        let running = shared.upgrade().unwrap_or_else(|| {
+            let running = Arc::new(Running::start(&["--domain", "localhost"]));
+            *shared = Arc::downgrade(&running);
+            running
+        });
+        Self { running }
+    }
+}
+
+impl Deref for Server {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- end of the server's log\n{}", self.running.log_tail());
+        }
+    }
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let parent = temporary_parent();
+        std::fs::create_dir_all(&parent).expect("the target directory is writable");
+        let dir = tempfile::Builder::new()
+            .prefix("compat-")
+            .tempdir_in(parent)
+            .expect("the target directory is writable");
+        std::fs::create_dir(dir.path().join("home")).expect("a new directory is writable");
+        let server = Self {
+            dir,
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            root: Credentials::new(
+                "COMPATROOTKEY0000001",
+                "compat/root+secret/0000000000000000000001",
+            ),
+            process: Mutex::new(None),
+            second: OnceLock::new(),
+        };
+        server.start_again();
+        server
+    }
+
+    /// Starts the process on the same directory after [`Running::kill`] or [`Running::terminate`],
+    /// and waits until it is ready.
+    ///
+    /// # Panics
+    /// When the process still runs or does not become ready.
+    pub fn start_again(&self) {
+        let mut process = self.process.lock();
+        assert!(process.is_none(), "the server is already running");
+        *process = Some(self.launch(self.arguments.iter().map(String::as_str)));
+    }
+
+    fn launch<'a>(&self, arguments: impl Iterator<Item = &'a str>) -> Process {
+        let binary = binary();
+        let log = self.open_log();
+        let mut child = Command::new(&binary)
+            .arg("server")
+            .arg("--data")
+            .arg(self.data_dir())
+            .args(["--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"])
+            .args(arguments)
+            .env("DATAMESH_ROOT_ACCESS_KEY", &self.root.access_key)
+            .env("DATAMESH_ROOT_SECRET_KEY", &self.root.secret_key)
+            .env("HOME", self.home_dir())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file descriptor can be duplicated"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            if let Some(endpoints) = self.endpoints_of(child.id())
+                && wire::get(&format!("{}/readyz", endpoints.admin)) == Some(200)
+            {
+                return Process { child, endpoints };
+            }
+            let ended = child.try_wait().expect("a child can be waited for");
+            if ended.is_none() && Instant::now() < deadline {
+                std::thread::sleep(POLL_INTERVAL);
+                continue;
+            }
+            let how = ended.map_or(format!("not ready after {READY_TIMEOUT:?}"), |s| s.to_string());
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the server did not start ({how}); its log ends\n{}", self.log_tail());
+        }
+    }
+
+    fn endpoints_of(&self, pid: u32) -> Option<Endpoints> {
+        let text = std::fs::read(self.data_dir().join("endpoints.json")).ok()?;
+        let endpoints: Endpoints = serde_json::from_slice(&text).ok()?;
+        (endpoints.pid == pid).then_some(endpoints)
+    }
+
+    /// Ends the process with `SIGKILL`, as a power cut would, and waits for it.
+    pub fn kill(&self) {
+        if let Some(mut process) = self.process.lock().take() {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+    }
+
+    /// Asks the process to end with `SIGTERM` and returns how it did.
+    ///
+    /// # Panics
+    /// When it is not running, or still is after half a minute.
+    pub fn terminate(&self) -> ExitStatus {
+        let mut process = self.process.lock().take().expect("the server is running");
+        let pid = i32::try_from(process.child.id()).expect("process ids fit i32");
+        // SAFETY: sends a signal to a child of ours that has not been waited for, so the id cannot
+        // have been given to another process.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0, "the child can be signalled");
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        loop {
+            if let Some(status) = process.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            if Instant::now() > deadline {
+                let _ = process.child.kill();
+                let _ = process.child.wait();
+                panic!("the server did not end within {DRAIN_TIMEOUT:?} of SIGTERM");
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Where the server keeps its data: the argument of `--data`.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A directory for what client programs write: their home.
+    #[must_use]
+    pub fn home_dir(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// A new empty directory for one test's files, removed with the server's.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn work_dir(&self) -> PathBuf {
+        let number = BUCKETS.fetch_add(1, Ordering::Relaxed);
+        let dir = self.dir.path().join(format!("work-{number}"));
+        std::fs::create_dir(&dir).expect("the server's directory is writable");
+        dir
+    }
+
+    /// The S3 endpoint, for example `http://127.0.0.1:40001`.
+    ///
+    /// # Panics
+    /// When the server is not running.
+    #[must_use]
+    pub fn s3_url(&self) -> String {
+        self.endpoints().s3
+    }
+
+    /// The S3 endpoint without its scheme: `127.0.0.1:PORT`.
+    #[must_use]
+    pub fn s3_address(&self) -> String {
+        let url = self.s3_url();
+        let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
+        address.trim_end_matches('/').to_owned()
+    }
+
+    /// The admin endpoint.
+    ///
+    /// # Panics
+    /// When the server is not running.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        self.endpoints().admin
+    }
+
+    fn endpoints(&self) -> Endpoints {
+        self.process.lock().as_ref().expect("the server is running").endpoints.clone()
+    }
+
+    /// The credentials the server was started with.
+    #[must_use]
+    pub fn root(&self) -> &Credentials {
+        &self.root
+    }
+
+    /// The credentials of a second account, made with the command line on first use.
+    ///
+    /// # Panics
+    /// When the commands fail.
+    #[must_use]
+    pub fn second_account(&self) -> &Credentials {
+        self.second.get_or_init(|| {
+            let second = Credentials::new(
+                "COMPATSECONDKEY00002",
+                "compat/second+secret/00000000000000000002",
+            );
+            let _ = self.datamesh(&["user", "create", "second"]).succeed();
+            let import = ["key", "create", "--user", "second"];
+            let key = ["--access-key", &second.access_key, "--secret-key", &second.secret_key];
+            let _ = self.datamesh(&[&import[..], &key[..]].concat()).succeed();
+            second
+        })
+    }
+
+    /// A `datamesh` command against this server, with `--json`.
+    #[must_use]
+    pub fn datamesh(&self, arguments: &[&str]) -> Program {
+        Program::new(binary(), &self.home_dir())
+            .args(arguments)
+            .arg("--json")
+            .arg("--data")
+            .arg(self.data_dir())
+    }
+
+    /// Runs a second server on this server's data directory until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[must_use]
+    pub fn start_second_process(&self) -> Output {
+        Program::new(binary(), &self.home_dir())
+            .arg("server")
+            .arg("--data")
+            .arg(self.data_dir())
+            .args(["--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .run()
+    }
+
+    /// A signing client for the S3 endpoint with the root credentials.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        Wire::new(&self.s3_address(), self.root.clone())
+    }
+
+    /// Creates a bucket with a name no other test uses, starting with `prefix`.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[must_use]
+    pub fn new_bucket(&self, prefix: &str) -> String {
+        let bucket = unique_name(prefix);
+        self.wire().put(&format!("/{bucket}")).send().expect_status(200);
+        bucket
+    }
+
+    /// The end of what the server has logged, over all its processes.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let read = || -> std::io::Result<String> {
+            let mut log = File::open(self.log_path())?;
+            let len = log.metadata()?.len();
+            log.seek(SeekFrom::Start(len.saturating_sub(LOG_TAIL_BYTES)))?;
+            let mut tail = Vec::new();
+            log.read_to_end(&mut tail)?;
+            Ok(String::from_utf8_lossy(&tail).into_owned())
+        };
+        read().unwrap_or_else(|error| format!("(no log: {error})"))
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("server.log")
+    }
+
+    fn open_log(&self) -> File {
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("the server's directory is writable")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A name no other test of this run uses, starting with `prefix`; legal for a bucket.
+#[must_use]
+pub fn unique_name(prefix: &str) -> String {
+    let number = BUCKETS.fetch_add(1, Ordering::Relaxed);
+    format!("{prefix}-{}-{number}", std::process::id())
+}
+
+/// The server binary.
+fn binary() -> PathBuf {
+    let path = match std::env::var_os("DATAMESH_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => profile_dir().join("datamesh"),
+    };
+    assert!(
+        path.is_file(),
+        "no server binary at {}; run `cargo build -p gateway-cli` or set DATAMESH_BIN",
+        path.display()
+    );
+    path
+}
+
+/// `target/<profile>`: test executables are in its `deps`.
+fn profile_dir() -> PathBuf {
+    let executable = std::env::current_exe().expect("a test knows its executable");
+    let deps = executable.parent().expect("an executable is in a directory");
+    deps.parent().unwrap_or(deps).to_owned()
+}
+
+/// Where servers keep their data: under the target directory, which is on a disk, while the
+/// system's temporary directory may be memory without `O_DIRECT`.
+fn temporary_parent() -> PathBuf {
+    profile_dir().parent().map_or_else(std::env::temp_dir, |target: &Path| target.join("tmp"))
+}

@@ -1,0 +1,454 @@
+//! The seam to the S3 adapter, `s3s`: who signs, and what happens once a signature is verified.
+//!
+//! The adapter is used for what it is careful at — signatures of every kind, signed chunks, forms
+//! and their policies — and for nothing else: it refuses ranges, dates and lists of ETags that HTTP
+//! wants ignored or accepted, drops and refuses parts of documents, cannot write every key, and
+//! takes unknown sub-resources for the operation without them. So one custom route claims every
+//! request but forms, after verification, and the operations are told apart, authorized, read and
+//! answered here.
+//!
+//! Invariants:
+//! - deny by default: a request reaches an operation only through [`Adapter::verified`] or
+//!   [`Adapter::form`], and both authorize it first;
+//! - the adapter's own operations are unreachable: its access check refuses all but forms;
+//! - the client chooses no operation but by what the signature covers (`x-id` is ignored).
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use gateway_iam::{Action, Decision, Directory, Principal, Resource, authorize};
+use gateway_meta::record::BucketRecord;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use parking_lot::Mutex;
+use s3s::{
+    Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::{Credentials, S3Auth, SecretKey},
+    dto::{ETag, PostObjectInput, PostObjectOutput},
+    host::{S3Host, VirtualHost},
+    route::S3Route,
+};
+
+use crate::{
+    answer::{Answer, AnswerBody},
+    body::{BodySlot, Payload, is_signed_stream},
+    call::{Call, Gateway, allow, check_owner},
+    error::{Code, ErrorPlace, Failure, Outcome},
+    header as request_header,
+    operation::{self, Operation, Shape},
+    ops::{self, object_read::OVERRIDES},
+    query::Query,
+    target::{self, Domains, Target},
+    telemetry::Findings,
+};
+
+/// What the front knows of a request, handed through the adapter.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// `x-amz-request-id`.
+    pub(crate) request_id: Arc<str>,
+    /// `x-amz-id-2`.
+    pub(crate) host_id: Arc<str>,
+    /// The body, taken aside.
+    pub(crate) body: BodySlot,
+    /// What telemetry wants to know.
+    pub(crate) findings: Arc<Findings>,
+    /// Whether the connection is encrypted.
+    pub(crate) secure: bool,
+    /// The path as it came.
+    pub(crate) path: Arc<str>,
+}
+
+/// Marks an answer as written by this crate rather than by the adapter.
+#[derive(Clone, Copy)]
+pub(crate) struct Ours;
+
+/// Whether a request is a browser's form, which the adapter parses.
+pub(crate) fn is_form(method: &Method, headers: &HeaderMap) -> bool {
+    const FORM: &str = "multipart/form-data";
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let start = content_type.and_then(|content_type| content_type.trim_start().get(..FORM.len()));
+    method == Method::POST && start.is_some_and(|start| start.eq_ignore_ascii_case(FORM))
+}
+
+/// Looks up secrets for the adapter.
+pub(crate) struct Secrets(pub(crate) Arc<Directory>);
+
+#[async_trait::async_trait]
+impl S3Auth for Secrets {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        match self.0.resolve(access_key) {
+            Ok(Some(credentials)) => Ok(SecretKey::from(credentials.secret.expose())),
+            Ok(None) => Err(S3Error::new(S3ErrorCode::InvalidAccessKeyId)),
+            Err(error) => {
+                tracing::error!(%error, "an access key cannot be looked up");
+                Err(S3Error::new(S3ErrorCode::ServiceUnavailable))
+            }
+        }
+    }
+}
+
+/// Lets nothing but forms past the custom route.
+pub(crate) struct OnlyForms;
+
+#[async_trait::async_trait]
+impl S3Access for OnlyForms {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        match context.s3_op().name() {
+            "PostObject" => Ok(()),
+            _ => Err(S3Error::new(S3ErrorCode::NotImplemented)),
+        }
+    }
+}
+
+/// Finds the bucket of a form posted to a virtual host.
+pub(crate) struct Hosts(pub(crate) Domains);
+
+impl S3Host for Hosts {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let found = VirtualHost::new(host);
+        Ok(match self.0.bucket_of(host) {
+            Some(bucket) => found.with_bucket(bucket),
+            None => found,
+        })
+    }
+}
+
+/// Answers verified requests.
+#[derive(Clone)]
+pub(crate) struct Adapter {
+    /// What operations work with.
+    pub(crate) gateway: Arc<Gateway>,
+    /// Base domains of virtual hosts.
+    pub(crate) domains: Domains,
+}
+
+#[async_trait::async_trait]
+impl S3Route for Adapter {
+    fn is_match(
+        &self,
+        method: &Method,
+        _uri: &Uri,
+        headers: &HeaderMap,
+        _extensions: &mut http::Extensions,
+    ) -> bool {
+        !is_form(method, headers)
+    }
+
+    /// [`Adapter::verified`] authorizes, anonymous requests included.
+    async fn check_access(&self, _request: &mut S3Request<Body>) -> S3Result<()> {
+        Ok(())
+    }
+
+    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let context = context(&request.extensions)?;
+        let head = request.method == Method::HEAD;
+        let answer = self.verified(request, &context).await;
+        Ok(rendered(answer, &context, head))
+    }
+}
+
+#[async_trait::async_trait]
+impl S3 for Adapter {
+    async fn post_object(
+        &self,
+        request: S3Request<PostObjectInput>,
+    ) -> S3Result<S3Response<PostObjectOutput>> {
+        let context = context(&request.extensions)?;
+        let redirects = request.input.success_action_redirect.is_some();
+        match self.form(request, &context).await {
+            Ok(mut answer) => {
+                if redirects {
+                    // The adapter sends the client elsewhere.
+                    answer.headers.remove(header::LOCATION);
+                }
+                let etag = answer.headers.get(header::ETAG);
+                let etag = etag.and_then(|etag| etag.to_str().ok()).unwrap_or_default();
+                let output = PostObjectOutput {
+                    // With its quotes, as S3 writes it into redirects and documents.
+                    e_tag: Some(ETag::Strong(etag.to_owned())),
+                    ..PostObjectOutput::default()
+                };
+                Ok(S3Response::with_headers(output, answer.headers))
+            }
+            Err(failure) => Err(foreign(&failure)),
+        }
+    }
+}
+
+fn context(extensions: &http::Extensions) -> S3Result<Context> {
+    let context = extensions.get::<Context>().cloned();
+    context.ok_or_else(|| S3Error::new(S3ErrorCode::InternalError))
+}
+
+/// A failure in the adapter's words, for the front to translate back.
+fn foreign(failure: &Failure) -> S3Error {
+    let code = S3ErrorCode::Custom(failure.code().name().into());
+    let mut error = S3Error::with_message(code, failure.message().to_owned());
+    error.set_status_code(failure.code().status());
+    error.set_headers(failure.headers().clone());
+    error
+}
+
+/// A response of the adapter's kind.
+fn rendered(answer: Outcome<Answer>, context: &Context, head: bool) -> S3Response<Body> {
+    let (status, mut headers, body) = match answer {
+        Ok(answer) => {
+            let len_bytes = answer.len_bytes();
+            let mut headers = answer.headers;
+            let body = match answer.body {
+                AnswerBody::Empty => Body::empty(),
+                AnswerBody::Document(xml) => Body::from(xml),
+                AnswerBody::Stream { stream, .. } => {
+                    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len_bytes));
+                    let frames = stream.map(|item| item.map(http_body::Frame::data));
+                    Body::http_body_unsync(http_body_util::StreamBody::new(frames))
+                }
+            };
+            (answer.status, headers, body)
+        }
+        Err(failure) => {
+            let place = ErrorPlace {
+                resource: &context.path,
+                request_id: &context.request_id,
+                host_id: &context.host_id,
+            };
+            let mut headers = failure.headers().clone();
+            let xml = HeaderValue::from_static("application/xml");
+            headers.insert(header::CONTENT_TYPE, xml);
+            let body = match head {
+                true => Body::empty(),
+                false => Body::from(failure.document(&place)),
+            };
+            (failure.code().status(), headers, body)
+        }
+    };
+    headers.remove(header::TRANSFER_ENCODING);
+    let mut response = S3Response::with_status(body, status);
+    response.headers = headers;
+    response.extensions.insert(Ours);
+    response
+}
+
+impl Adapter {
+    /// Answers a request whose signature, if any, is verified.
+    async fn verified(&self, request: S3Request<Body>, context: &Context) -> Outcome<Answer> {
+        let principal = self.principal(request.credentials.as_ref(), context)?;
+        let query = Query::parse(request.uri.query())?;
+        let headers = effective_headers(request.headers, &query)?;
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let target = target::find(&self.domains, host, request.uri.path())?;
+        let Some(account) = principal.account() else {
+            return Err(anonymous(&query));
+        };
+        let shape = Shape {
+            method: &request.method,
+            target: &target,
+            copies: headers.contains_key("x-amz-copy-source"),
+            form: false,
+        };
+        let operation = operation::route(shape, &query)?;
+        let _ = context.findings.operation.set(operation.name());
+        let bucket = self.authorize(&principal, operation, &target, &headers).await?;
+        let payload = match is_signed_stream(&headers) {
+            true => Payload::Verified {
+                stream: request.input.boxed(),
+                trailers: request.trailing_headers,
+            },
+            false => Payload::Raw(context.body.open(self.gateway.config.body_progress_timeout)),
+        };
+        let call = Call {
+            gateway: &self.gateway,
+            principal,
+            account,
+            origin: origin(host, context),
+            headers,
+            query,
+            target,
+            bucket,
+            payload: Mutex::new(Some(payload)),
+        };
+        ops::perform(operation, call).await
+    }
+
+    /// Stores a form's file; the adapter has verified signature and policy.
+    async fn form(
+        &self,
+        request: S3Request<PostObjectInput>,
+        context: &Context,
+    ) -> Outcome<Answer> {
+        let principal = self.principal(request.credentials.as_ref(), context)?;
+        let _ = context.findings.operation.set(Operation::PostObject.name());
+        let Some(account) = principal.account() else {
+            return Err(Failure::new(Code::AccessDenied));
+        };
+        let query = Query::parse(request.uri.query())?;
+        let target = Target::Bucket { bucket: request.input.bucket.clone() };
+        let shape = Shape { method: &request.method, target: &target, copies: false, form: true };
+        let operation = operation::route(shape, &query)?;
+        if operation != Operation::PostObject {
+            return Err(Failure::new(Code::MethodNotAllowed));
+        }
+        let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let origin = origin(host, context);
+        let content_type = request.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let form = ops::Form::read(request.input, content_type, &context.body.kept())?;
+        let bucket = self.authorize(&principal, operation, &target, &form.headers).await?;
+        let call = Call {
+            gateway: &self.gateway,
+            principal,
+            account,
+            headers: form.headers,
+            query,
+            target,
+            origin,
+            bucket,
+            payload: Mutex::new(Some(form.payload)),
+        };
+        ops::post_object(call, form.key, form.tags).await
+    }
+
+    fn principal(
+        &self,
+        credentials: Option<&Credentials>,
+        context: &Context,
+    ) -> Outcome<Principal> {
+        let Some(credentials) = credentials else {
+            return Ok(Principal::Anonymous);
+        };
+        let id = &credentials.access_key;
+        let _ = context.findings.access_key_id.set(id.clone());
+        match self.gateway.directory.resolve(id) {
+            Ok(Some(found)) => Ok(found.principal),
+            // Revoked since the signature was verified.
+            Ok(None) => Err(Failure::new(Code::AccessDenied)),
+            Err(error) => {
+                tracing::error!(%error, "an access key cannot be looked up");
+                Err(Failure::new(Code::ServiceUnavailable))
+            }
+        }
+    }
+
+    /// Allows the operation, and finds the bucket it works on.
+    async fn authorize(
+        &self,
+        principal: &Principal,
+        operation: Operation,
+        target: &Target,
+        headers: &HeaderMap,
+    ) -> Outcome<Option<BucketRecord>> {
+        if operation.is_on_service() {
+            return match authorize(principal, operation.action(), &Resource::Service) {
+                Decision::Allow => Ok(None),
+                Decision::Deny => Err(Failure::new(Code::AccessDenied)),
+            };
+        }
+        let bucket = self.gateway.service.bucket(target.bucket()).await?;
+        allow(principal, operation.action(), bucket.owner)?;
+        if operation.action() == Action::PutObject && headers.contains_key("x-amz-tagging") {
+            allow(principal, Action::PutObjectTagging, bucket.owner)?;
+        }
+        check_owner(headers, "x-amz-expected-bucket-owner", bucket.owner)?;
+        Ok(Some(bucket))
+    }
+}
+
+/// What a request without a signature is told.
+fn anonymous(query: &Query) -> Failure {
+    if OVERRIDES.iter().any(|(parameter, _)| query.has(parameter)) {
+        return Failure::invalid_request(
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        );
+    }
+    Failure::new(Code::AccessDenied)
+}
+
+/// The headers, and those that a presigned URL carries in its signed query, as SDKs put them
+/// there. Session tokens are refused: there are no sessions.
+fn effective_headers(mut headers: HeaderMap, query: &Query) -> Outcome<HeaderMap> {
+    let presigned = query.has("X-Amz-Signature");
+    for parameter in query.iter().filter(|_| presigned) {
+        let name = parameter.name.to_ascii_lowercase();
+        if !name.starts_with("x-amz-") || OF_SIGNATURE.contains(&name.as_str()) {
+            continue;
+        }
+        let invalid = || Failure::new(Code::InvalidUri);
+        let name = HeaderName::try_from(name).map_err(|_| invalid())?;
+        let value = HeaderValue::from_bytes(parameter.value.as_bytes()).map_err(|_| invalid())?;
+        headers.entry(name).or_insert(value);
+    }
+    if request_header::text(&headers, "x-amz-security-token")?.is_some() {
+        return Err(Failure::new(Code::InvalidToken));
+    }
+    Ok(headers)
+}
+
+/// Parameters that make up a signature rather than stand for a header.
+const OF_SIGNATURE: [&str; 7] = [
+    "x-amz-algorithm",
+    "x-amz-content-sha256",
+    "x-amz-credential",
+    "x-amz-date",
+    "x-amz-expires",
+    "x-amz-signature",
+    "x-amz-signedheaders",
+];
+
+/// Scheme and host as the client used them.
+fn origin(host: Option<&str>, context: &Context) -> String {
+    let scheme = if context.secure { "https" } else { "http" };
+    format!("{scheme}://{}", host.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn effective(uri_query: &str) -> Outcome<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-acl", HeaderValue::from_static("private"));
+        effective_headers(headers, &Query::parse(Some(uri_query)).unwrap())
+    }
+
+    #[test]
+    fn presigned_query_carries_headers() {
+        let found = effective(
+            "X-Amz-Signature=s&X-Amz-Date=d&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD\
+             &x-amz-acl=public-read&x-amz-meta-a=%C3%A9&X-Amz-Tagging=k%3Dv&other=1",
+        )
+        .unwrap();
+        assert_eq!(found["x-amz-acl"], "private");
+        assert_eq!(found["x-amz-meta-a"].as_bytes(), "é".as_bytes());
+        assert_eq!(found["x-amz-tagging"], "k=v");
+        assert_eq!(found.len(), 3);
+    }
+
+    #[test]
+    fn query_of_other_requests_carries_no_headers() {
+        assert_eq!(effective("x-amz-meta-a=1").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn session_tokens_are_refused() {
+        let failure = effective("X-Amz-Signature=s&X-Amz-Security-Token=t").unwrap_err();
+        assert_eq!(failure.code(), Code::InvalidToken);
+    }
+
+    #[test]
+    fn anonymous_requests_may_not_override_headers() {
+        let told = |query| anonymous(&Query::parse(Some(query)).unwrap()).code();
+        assert_eq!(told("response-expires=x"), Code::InvalidRequest);
+        assert_eq!(told("versionId=null"), Code::AccessDenied);
+    }
+
+    #[test]
+    fn forms_are_told_by_method_and_content_type() {
+        let mut headers = HeaderMap::new();
+        let content_type = HeaderValue::from_static(" Multipart/Form-Data; boundary=x");
+        headers.insert(header::CONTENT_TYPE, content_type);
+        assert!(is_form(&Method::POST, &headers));
+        assert!(!is_form(&Method::PUT, &headers));
+        assert!(!is_form(&Method::POST, &HeaderMap::new()));
+    }
+}

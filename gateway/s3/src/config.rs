@@ -1,0 +1,50 @@
+//! What an operator may set.
+
+use std::time::Duration;
+
+/// Settings of the S3 edge. [`Default`] is meant for production.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3EdgeConfig {
+    /// Base domains under which `bucket.domain` names a bucket; path style works regardless.
+    /// Default: none.
+    pub domains: Vec<String>,
+    /// The region this server is. Default: `us-east-1`. Signatures of any region are accepted,
+    /// location constraints of this one only.
+    pub region: String,
+    /// Most connections at a time; further ones wait in the kernel's backlog. Default: 4,096.
+    pub connections_max: usize,
+    /// Most bytes of a request's headers and path together. Default: 32 KiB, four times what S3
+    /// allows for a request, so that long presigned URLs fit.
+    pub header_len_bytes_max: usize,
+    /// How long a client may take to send a request's headers, and to be idle between requests.
+    /// Default: 60 s.
+    pub header_read_timeout: Duration,
+    /// How long a request's body may make no progress, and how long a client may take nothing of
+    /// an answer. Default: 60 s.
+    pub body_progress_timeout: Duration,
+    /// How long requests under way may take to finish once shutdown was asked for. Default: 30 s.
+    pub drain_timeout: Duration,
+    /// Most bytes of a request document. Default: 4 MiB, which holds a completion of 10,000 parts
+    /// with every checksum, and a deletion of 1,000 of the longest keys.
+    pub document_len_bytes_max: usize,
+    /// Most bytes of a signed chunk, which is held until its signature is verified. Default:
+    /// 2 MiB; SDKs send 64 KiB to 1 MiB.
+    pub signed_chunk_len_bytes_max: usize,
+}
+
+impl Default for S3EdgeConfig {
+    fn default() -> Self {
+        // All chosen; revisit when clients are seen to need more.
+        Self {
+            domains: Vec::new(),
+            region: "us-east-1".to_owned(),
+            connections_max: 4096,
+            header_len_bytes_max: 32 << 10,
+            header_read_timeout: Duration::from_secs(60),
+            body_progress_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+            document_len_bytes_max: 4 << 20,
+            signed_chunk_len_bytes_max: 2 << 20,
+        }
+    }
+}

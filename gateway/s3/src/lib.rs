@@ -1,0 +1,50 @@
+//! S3 on the wire: HTTP, signatures, authorization, XML and the error table.
+//!
+//! Owns [`S3Edge`]. Requests pass through these layers, outermost first:
+//!
+//! | layer | does |
+//! | --- | --- |
+//! | `edge`, `tls`, `stall` | connections, TLS, HTTP/1.1 and HTTP/2, limits, draining |
+//! | `front`, `telemetry` | request ids, size limits, metrics, access log, error documents |
+//! | `s3s` | signatures: header, query, signed chunks, forms and their policies |
+//! | `adapter` | who asks, what for (`operation`), and whether it is allowed |
+//! | `ops` | one file per family of operations |
+//! | `error_table` | failures of the domain as codes of S3 |
+//!
+//! Invariants:
+//! - deny by default: no operation runs before its action was authorized;
+//! - an operation, sub-resource or header that is not there answers `NotImplemented` (501), never
+//!   something else's result;
+//! - no type of the S3 adapter leaves this crate;
+//! - what the service is asked to store is what the client signed, or its digests say so.
+//!
+//! Deliberately absent: what S3 means (`gateway-object`), who may do what (`gateway-iam`), bytes at
+//! rest.
+
+mod adapter;
+mod answer;
+mod body;
+mod call;
+mod config;
+mod convert;
+mod edge;
+mod error;
+mod error_table;
+mod front;
+mod header;
+mod operation;
+mod ops;
+mod percent;
+mod query;
+mod range;
+mod request_id;
+mod stall;
+mod target;
+mod telemetry;
+mod tls;
+mod token;
+mod xml;
+
+pub use config::S3EdgeConfig;
+pub use edge::{S3Edge, ServeError};
+pub use tls::{LoadTlsError, TlsConfig};

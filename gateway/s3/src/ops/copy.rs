@@ -1,0 +1,182 @@
+//! Copies of objects, whole and in parts.
+
+use gateway_iam::Action;
+use gateway_object::{
+    CopyObject, CopySource, MetadataDirective, ObjectRef, TaggingDirective, UploadPartCopy,
+};
+
+use super::object_write::{set_version, write_checksum};
+use crate::{
+    answer::Answer,
+    body::declared_algorithm,
+    call::Call,
+    convert,
+    error::{Failure, Outcome},
+    header, percent, range,
+    xml::Writer,
+};
+
+pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
+    header::refuse_unsupported(&call.headers)?;
+    let source = source(&call).await?;
+    let request = CopyObject {
+        source,
+        target: call.object(),
+        writer: call.account,
+        metadata: metadata_directive(&call)?,
+        tagging: tagging_directive(&call)?,
+        storage_class: header::storage_class(&call.headers)?,
+        checksum: declared_algorithm(&call.headers)?,
+        condition: header::write_condition(&call.headers)?,
+    };
+    let receipt = call.gateway.service.copy_object(request).await?;
+    let written = &receipt.written;
+    let mut xml = Writer::rooted("CopyObjectResult");
+    xml.text("LastModified", &convert::iso_8601(written.modified));
+    xml.text("ETag", &convert::quoted_etag(&written.etag));
+    write_checksum(written.checksum.as_ref(), &mut xml);
+    xml.close("CopyObjectResult");
+    let mut answer = Answer::document(xml.finish()).encrypted();
+    set_version(written.version, &mut answer)?;
+    let source_version = convert::shown_version(receipt.source_version);
+    answer.set_if("x-amz-copy-source-version-id", source_version.as_deref())?;
+    Ok(answer)
+}
+
+pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
+    header::refuse_unsupported(&call.headers)?;
+    let range = header::text(&call.headers, "x-amz-copy-source-range")?
+        .map(|text| {
+            range::parse_copy(text).ok_or_else(|| {
+                let message = "The x-amz-copy-source-range value must be of the form \
+                               bytes=first-last where first and last are the zero-based offsets \
+                               of the first and last bytes to copy";
+                Failure::invalid_argument("x-amz-copy-source-range", text, message)
+            })
+        })
+        .transpose()?;
+    let request = UploadPartCopy {
+        upload: call.upload()?,
+        number: call.part_number()?.unwrap_or_default(),
+        source: source(&call).await?,
+        range,
+    };
+    let receipt = call.gateway.service.upload_part_copy(request).await?;
+    let mut xml = Writer::rooted("CopyPartResult");
+    xml.text("LastModified", &convert::iso_8601(receipt.modified));
+    xml.text("ETag", &format!("\"{}\"", convert::md5_hex(&receipt.md5)));
+    if let Some(checksum) = &receipt.checksum {
+        let element = convert::checksum_element(checksum.algorithm);
+        xml.text(element, &convert::checksum_value(checksum));
+    }
+    xml.close("CopyPartResult");
+    let mut answer = Answer::document(xml.finish()).encrypted();
+    let source_version = receipt.source_version.and_then(convert::shown_version);
+    answer.set_if("x-amz-copy-source-version-id", source_version.as_deref())?;
+    Ok(answer)
+}
+
+/// The source of a copy, which the caller must be allowed to read.
+async fn source(call: &Call<'_>) -> Outcome<CopySource> {
+    let text = header::text(&call.headers, "x-amz-copy-source")?.unwrap_or_default();
+    let (object, version) = parse_source(text)?;
+    call.allow_elsewhere(Action::GetObject, &object.bucket).await?;
+    Ok(CopySource { object, version, condition: header::source_condition(&call.headers)? })
+}
+
+fn parse_source(text: &str) -> Outcome<(ObjectRef, Option<gateway_meta::VersionId>)> {
+    let invalid = || {
+        let message = "Copy Source must mention the source bucket and key: \
+                       sourcebucket/sourcekey";
+        Failure::invalid_argument("x-amz-copy-source", text, message)
+    };
+    if text.starts_with("arn:") {
+        return Err(Failure::not_implemented("A copy source named by ARN"));
+    }
+    let (path, version) = match text.rsplit_once("?versionId=") {
+        Some((path, version)) => (path, Some(version)),
+        None => (text, None),
+    };
+    let path = percent::decode(path).ok_or_else(invalid)?;
+    let path = path.strip_prefix('/').unwrap_or(&path);
+    let (bucket, key) = path.split_once('/').ok_or_else(invalid)?;
+    if bucket.is_empty() || key.is_empty() {
+        return Err(invalid());
+    }
+    let version = version
+        .map(|version| {
+            convert::parse_version_id(version).ok_or_else(|| {
+                let message = "Invalid version id specified";
+                Failure::invalid_argument("x-amz-copy-source", version, message)
+            })
+        })
+        .transpose()?;
+    let object = ObjectRef { bucket: bucket.to_owned(), key: key.to_owned() };
+    Ok((object, version))
+}
+
+/// Whether a directive says `REPLACE` rather than `COPY`.
+fn replaces(call: &Call<'_>, name: &'static str) -> Outcome<bool> {
+    match header::text(&call.headers, name)? {
+        None | Some("COPY") => Ok(false),
+        Some("REPLACE") => Ok(true),
+        Some(other) => {
+            Err(Failure::invalid_argument(name, other, format!("Unknown value of {name}.")))
+        }
+    }
+}
+
+fn metadata_directive(call: &Call<'_>) -> Outcome<MetadataDirective> {
+    if !replaces(call, "x-amz-metadata-directive")? {
+        return Ok(MetadataDirective::Copy);
+    }
+    Ok(MetadataDirective::Replace {
+        headers: header::system_headers(&call.headers)?,
+        user_metadata: header::user_metadata(&call.headers)?,
+    })
+}
+
+fn tagging_directive(call: &Call<'_>) -> Outcome<TaggingDirective> {
+    if !replaces(call, "x-amz-tagging-directive")? {
+        return Ok(TaggingDirective::Copy);
+    }
+    let tags = header::tags(&call.headers)?.unwrap_or_default();
+    Ok(TaggingDirective::Replace(tags))
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_meta::VersionId;
+
+    use super::*;
+    use crate::error::Code;
+
+    type Found = Result<(String, String, Option<VersionId>), Code>;
+
+    fn parse(text: &str) -> Found {
+        parse_source(text)
+            .map(|(object, version)| (object.bucket, object.key, version))
+            .map_err(|failure| failure.code())
+    }
+
+    fn found(bucket: &str, key: &str, version: Option<VersionId>) -> Found {
+        Ok((bucket.to_owned(), key.to_owned(), version))
+    }
+
+    #[test]
+    fn sources_are_decoded() {
+        assert_eq!(parse("b/k"), found("b", "k", None));
+        assert_eq!(parse("/b/a/k%20%2B+%C3%A9"), found("b", "a/k ++é", None));
+        assert_eq!(parse("b/k?versionId=null"), found("b", "k", Some(VersionId::Null)));
+        assert_eq!(parse("b/k%3FversionId=x"), found("b", "k?versionId=x", None));
+        assert_eq!(parse("b//k"), found("b", "/k", None));
+    }
+
+    #[test]
+    fn sources_without_bucket_and_key_are_refused() {
+        for text in ["", "b", "b/", "/", "/b", "//k", "b/%ff", "b/k?versionId=x"] {
+            assert_eq!(parse(text), Err(Code::InvalidArgument), "{text}");
+        }
+        assert_eq!(parse("arn:aws:s3:r:1:accesspoint/a"), Err(Code::NotImplemented));
+    }
+}

@@ -1,0 +1,223 @@
+//! Uploads by a browser's form (POST policy).
+//!
+//! The adapter has parsed the form, verified its signature and held it against its policy. This
+//! turns the fields into the headers they stand for, so that a form is refused and accepted for
+//! exactly what a `PUT` is.
+//!
+//! The adapter leaves out the fields `acl` and `tagging`, so those are read from the start of the
+//! body, which is kept aside while the adapter reads it.
+
+mod fields;
+
+use futures::StreamExt as _;
+use gateway_object::{ObjectRef, PutObject};
+use http::{HeaderMap, HeaderName};
+use s3s::dto::{ETagCondition, PostObjectInput};
+
+use super::tagging;
+use crate::{
+    answer::{Answer, header_value},
+    body::Payload,
+    call::Call,
+    error::{Code, Failure, Outcome},
+    header, percent, xml,
+};
+
+/// A form as headers and a body.
+pub(crate) struct Form {
+    /// The key, with `${filename}` replaced.
+    pub(crate) key: String,
+    /// The fields under the names of the headers they stand for.
+    pub(crate) headers: HeaderMap,
+    /// Tags given as a document.
+    pub(crate) tags: Option<Vec<(String, String)>>,
+    /// The file.
+    pub(crate) payload: Payload,
+}
+
+impl Form {
+    /// Takes what the adapter parsed, and what it left out from the form's `start`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for fields that no header can carry or that are repeated, what `acl` and
+    /// `tagging` are refused for, `MissingContentLength` without a file.
+    pub(crate) fn read(
+        mut input: PostObjectInput,
+        content_type: &str,
+        start: &[u8],
+    ) -> Outcome<Self> {
+        let body = input.body.take().ok_or(Code::MissingContentLength)?;
+        let mut headers = headers_of(&input)?;
+        // The adapter leaves the length of an empty file out.
+        let len = input.content_length.unwrap_or_default().to_string();
+        put(&mut headers, "x-amz-decoded-content-length", Some(&len))?;
+        let left_out = fields::read(content_type, start);
+        if let Some(acl) = single(&left_out, "acl")? {
+            put(&mut headers, "x-amz-acl", Some(acl))?;
+        }
+        let tags = match single(&left_out, "tagging")? {
+            None => None,
+            Some(text) => {
+                let root = xml::parse(text.as_bytes()).map_err(|_| Code::MalformedXml)?;
+                Some(tagging::parse(&root)?)
+            }
+        };
+        Ok(Self {
+            key: input.key,
+            headers,
+            tags,
+            payload: Payload::Verified { stream: body.boxed(), trailers: None },
+        })
+    }
+}
+
+/// The value of a field that may be given once.
+fn single<'a>(fields: &'a [(String, String)], name: &'static str) -> Outcome<Option<&'a str>> {
+    let mut values = fields.iter().filter(|(found, _)| found == name);
+    let value = values.next();
+    if values.next().is_some() {
+        let message = format!("The form field {name} was given more than once.");
+        return Err(Failure::with_message(Code::InvalidArgument, message));
+    }
+    Ok(value.map(|(_, value)| value.as_str()))
+}
+
+/// The fields as the headers they stand for.
+fn headers_of(input: &PostObjectInput) -> Outcome<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let own = own_fields(input);
+    for (name, value) in plain_fields(input) {
+        put(&mut headers, name, value)?;
+    }
+    for (name, value) in checksum_fields(input) {
+        put(&mut headers, name, value)?;
+    }
+    for (name, value) in &own {
+        put(&mut headers, name, value.as_deref())?;
+    }
+    for (name, value) in input.metadata.iter().flatten() {
+        let name = HeaderName::try_from(format!("x-amz-meta-{name}")).map_err(|_| {
+            let message = "A metadata field's name is not valid.";
+            Failure::with_message(Code::InvalidArgument, message)
+        })?;
+        let value = header_value(name.as_str(), value)?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// Fields that are text.
+fn plain_fields(input: &PostObjectInput) -> [(&'static str, Option<&str>); 17] {
+    [
+        ("cache-control", input.cache_control.as_deref()),
+        ("content-disposition", input.content_disposition.as_deref()),
+        ("content-encoding", input.content_encoding.as_deref()),
+        ("content-language", input.content_language.as_deref()),
+        ("content-md5", input.content_md5.as_deref()),
+        ("content-type", input.content_type.as_deref()),
+        ("expires", input.expires.as_deref()),
+        ("x-amz-expected-bucket-owner", input.expected_bucket_owner.as_deref()),
+        ("x-amz-grant-full-control", input.grant_full_control.as_deref()),
+        ("x-amz-grant-read", input.grant_read.as_deref()),
+        ("x-amz-grant-read-acp", input.grant_read_acp.as_deref()),
+        ("x-amz-grant-write-acp", input.grant_write_acp.as_deref()),
+        (CUSTOMER_KEY, input.sse_customer_algorithm.as_deref()),
+        (KMS_CONTEXT, input.ssekms_encryption_context.as_deref()),
+        (KMS_KEY, input.ssekms_key_id.as_deref()),
+        ("x-amz-tagging", input.tagging.as_deref()),
+        ("x-amz-website-redirect-location", input.website_redirect_location.as_deref()),
+    ]
+}
+
+const CUSTOMER_KEY: &str = "x-amz-server-side-encryption-customer-algorithm";
+const KMS_CONTEXT: &str = "x-amz-server-side-encryption-context";
+const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+
+/// Fields that declare checksums, those of algorithms that are not there included.
+fn checksum_fields(input: &PostObjectInput) -> [(&'static str, Option<&str>); 11] {
+    let algorithm = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str());
+    [
+        ("x-amz-sdk-checksum-algorithm", algorithm),
+        ("x-amz-checksum-crc32", input.checksum_crc32.as_deref()),
+        ("x-amz-checksum-crc32c", input.checksum_crc32c.as_deref()),
+        ("x-amz-checksum-crc64nvme", input.checksum_crc64nvme.as_deref()),
+        ("x-amz-checksum-md5", input.checksum_md5.as_deref()),
+        ("x-amz-checksum-sha1", input.checksum_sha1.as_deref()),
+        ("x-amz-checksum-sha256", input.checksum_sha256.as_deref()),
+        ("x-amz-checksum-sha512", input.checksum_sha512.as_deref()),
+        ("x-amz-checksum-xxhash128", input.checksum_xxhash128.as_deref()),
+        ("x-amz-checksum-xxhash3", input.checksum_xxhash3.as_deref()),
+        ("x-amz-checksum-xxhash64", input.checksum_xxhash64.as_deref()),
+    ]
+}
+
+/// Fields that the adapter has types of its own for.
+fn own_fields(input: &PostObjectInput) -> [(&'static str, Option<String>); 9] {
+    let mode = input.object_lock_mode.as_ref().map(|mode| mode.as_str().to_owned());
+    let hold = input.object_lock_legal_hold_status.as_ref();
+    let hold = hold.map(|status| status.as_str().to_owned());
+    let until = input.object_lock_retain_until_date.as_ref().map(|_| "set".to_owned());
+    let encryption = input.server_side_encryption.as_ref();
+    let encryption = encryption.map(|encryption| encryption.as_str().to_owned());
+    let class = input.storage_class.as_ref().map(|class| class.as_str().to_owned());
+    let offset = input.write_offset_bytes.map(|offset| offset.to_string());
+    [
+        ("if-match", input.if_match.as_ref().map(shown_condition)),
+        ("if-none-match", input.if_none_match.as_ref().map(shown_condition)),
+        ("x-amz-acl", input.acl.as_ref().map(|acl| acl.as_str().to_owned())),
+        ("x-amz-object-lock-legal-hold", hold),
+        ("x-amz-object-lock-mode", mode),
+        ("x-amz-object-lock-retain-until-date", until),
+        ("x-amz-server-side-encryption", encryption),
+        ("x-amz-storage-class", class),
+        ("x-amz-write-offset-bytes", offset),
+    ]
+}
+
+fn shown_condition(condition: &ETagCondition) -> String {
+    match condition {
+        ETagCondition::Any => "*".to_owned(),
+        ETagCondition::ETag(etag) => format!("\"{}\"", etag.value()),
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: &'static str, value: Option<&str>) -> Outcome<()> {
+    if let Some(value) = value {
+        headers.insert(HeaderName::from_static(name), header_value(name, value)?);
+    }
+    Ok(())
+}
+
+/// Stores a form's file.
+///
+/// # Errors
+/// As for a `PUT`.
+pub(crate) async fn post_object(
+    call: Call<'_>,
+    key: String,
+    tags: Option<Vec<(String, String)>>,
+) -> Outcome<Answer> {
+    header::refuse_unsupported(&call.headers)?;
+    if key.is_empty() {
+        let message = "Bucket POST must contain a field named 'key'. If it is specified, please \
+                       check the order of the fields.";
+        return Err(Failure::invalid_argument("key", "", message));
+    }
+    let mut attributes = header::attributes(&call.headers)?;
+    if let Some(tags) = tags {
+        attributes.tags = tags;
+    }
+    let bucket = call.target.bucket().to_owned();
+    let location = format!("{}/{bucket}/{}", call.origin, percent::encode(&key));
+    let request = PutObject {
+        target: ObjectRef { bucket, key },
+        writer: call.account,
+        attributes,
+        condition: header::write_condition(&call.headers)?,
+        body: call.take_payload()?.into_body(&call.headers)?,
+    };
+    let receipt = call.gateway.service.put_object(request).await?;
+    let mut answer = super::object_write::written(&receipt)?;
+    answer.set("location", &location)?;
+    Ok(answer)
+}

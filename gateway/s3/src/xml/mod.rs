@@ -1,0 +1,10 @@
+//! XML in and out: a writer for answers and a bounded reader for request documents.
+//!
+//! The S3 adapter's own serializer refuses keys with control characters and its deserializer drops
+//! CDATA and refuses elements it does not know, so documents are read and written here.
+
+mod read;
+mod write;
+
+pub(crate) use read::{Element, parse};
+pub(crate) use write::Writer;

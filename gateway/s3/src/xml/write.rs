@@ -1,0 +1,117 @@
+//! Writes answers.
+//!
+//! Invariants:
+//! - text is always escaped; characters that XML 1.0 has no place for, and carriage returns, which
+//!   parsers would turn into line feeds, are written as character references, as S3 does.
+
+use std::fmt::Write as _;
+
+/// The namespace of S3's documents.
+const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
+
+/// An XML document in the making.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    text: String,
+}
+
+impl Writer {
+    /// An empty document.
+    pub(crate) fn document() -> Self {
+        Self { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned() }
+    }
+
+    /// A document with an open root element in S3's namespace.
+    pub(crate) fn rooted(root: &str) -> Self {
+        let mut writer = Self::document();
+        let _ = write!(writer.text, "<{root} xmlns=\"{NAMESPACE}\">");
+        writer
+    }
+
+    /// Opens an element.
+    pub(crate) fn open(&mut self, name: &str) {
+        self.text.extend(["<", name, ">"]);
+    }
+
+    /// Opens an element with attributes, given as they are to be written.
+    pub(crate) fn open_with(&mut self, name: &str, attributes: &str) {
+        self.text.extend(["<", name, " ", attributes, ">"]);
+    }
+
+    /// Closes an element.
+    pub(crate) fn close(&mut self, name: &str) {
+        self.text.extend(["</", name, ">"]);
+    }
+
+    /// An element with text.
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
+        self.open(name);
+        escape(value, &mut self.text);
+        self.close(name);
+    }
+
+    /// Text within the open element.
+    pub(crate) fn escaped(&mut self, value: &str) {
+        escape(value, &mut self.text);
+    }
+
+    /// An element with text, where there is any.
+    pub(crate) fn text_if(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    /// An element with a number or a truth value.
+    pub(crate) fn value(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.open(name);
+        let _ = write!(self.text, "{value}");
+        self.close(name);
+    }
+
+    /// The document.
+    pub(crate) fn finish(self) -> String {
+        self.text
+    }
+}
+
+fn escape(value: &str, out: &mut String) {
+    for character in value.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\t' | '\n' => out.push(character),
+            '\0'..='\x1f' | '\x7f' | '\u{fffe}' | '\u{ffff}' => {
+                let _ = write!(out, "&#x{:x};", u32::from(character));
+            }
+            _ => out.push(character),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_and_control_characters_are_escaped() {
+        let mut out = String::new();
+        escape("a<b>&\"c\"\r\n\t\u{1}é\u{ffff}", &mut out);
+        assert_eq!(out, "a&lt;b&gt;&amp;&quot;c&quot;&#xd;\n\t&#x1;é&#xffff;");
+    }
+
+    #[test]
+    fn rooted_document_carries_the_namespace() {
+        let mut xml = Writer::rooted("R");
+        xml.value("N", 7);
+        xml.text_if("M", None);
+        xml.close("R");
+        assert_eq!(
+            xml.finish(),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+             <R xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><N>7</N></R>"
+        );
+    }
+}

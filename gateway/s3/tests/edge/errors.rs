@@ -1,0 +1,82 @@
+//! What every answer has, and what errors look like.
+
+use std::collections::HashSet;
+
+use crate::harness::{Edge, read_to_end};
+
+#[tokio::test]
+async fn every_answer_names_its_request() {
+    let edge = Edge::start().await;
+    edge.store("k", "data").await;
+    let answers = [
+        edge.get("k").send().await.expect_status(200),
+        edge.head("k").send().await.expect_status(200),
+        edge.head("missing").send().await.expect_status(404),
+        edge.get("k").header("if-none-match", "*").send().await.expect_status(304),
+        edge.get("k").header("range", "bytes=9-").send().await.expect_status(416),
+        edge.get("k").anonymous().send().await.expect_status(403),
+        edge.get("k").signed_by(("nosuchkey", "secret")).send().await.expect_status(403),
+        edge.delete("k?nosuch").send().await.expect_status(501),
+        edge.get("/bucket/%zz").anonymous().send().await.expect_status(400),
+        edge.get(&"a".repeat(40_000)).anonymous().send().await.expect_status(414),
+    ];
+    let mut seen = HashSet::new();
+    for answer in &answers {
+        assert!(seen.insert(answer.header("x-amz-request-id").to_owned()), "{answer:?}");
+        assert!(!answer.header("x-amz-id-2").is_empty(), "{answer:?}");
+        assert_eq!(answer.header("server"), "DataMesh");
+        assert_eq!(answer.header("date"), "Sun, 15 Jun 2025 15:59:48 GMT");
+    }
+}
+
+#[tokio::test]
+async fn errors_of_every_layer_have_the_same_form() {
+    let edge = Edge::start().await;
+    for (answer, status, code) in [
+        (edge.get("a%20b").send().await, 404, "NoSuchKey"),
+        (edge.get("a%20b").signed_by(("nosuchkey", "s")).send().await, 403, "InvalidAccessKeyId"),
+        (edge.get("a%20b?acl=1&nosuch").send().await, 501, "NotImplemented"),
+    ] {
+        let answer = answer.expect_error(status, code);
+        let ids = (answer.header("x-amz-request-id"), answer.header("x-amz-id-2"));
+        assert_eq!((answer.element("RequestId").as_str(), answer.element("HostId").as_str()), ids);
+        assert_eq!(answer.element("Resource"), "/bucket/a%20b");
+        assert_eq!(answer.header("content-type"), "application/xml");
+        assert!(!answer.element("Message").is_empty());
+        assert!(answer.text().starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>"));
+    }
+}
+
+#[tokio::test]
+async fn head_errors_have_no_body() {
+    let edge = Edge::start().await;
+    for ask in [edge.head("missing"), edge.head("missing").anonymous()] {
+        let mut stream = ask.header("connection", "close").begin(0).await;
+        let text = read_to_end(&mut stream).await;
+        assert!(text.ends_with("\r\n\r\n"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn large_headers_are_refused_with_a_document() {
+    let edge = Edge::start().await;
+    let ask = edge.get("k").anonymous().header("x-large", &"a".repeat(33_000));
+    ask.send().await.expect_error(400, "RequestHeaderSectionTooLarge");
+    let metadata = edge.put("k").header("x-amz-meta-a", &"a".repeat(3000)).body("x").send().await;
+    metadata.expect_error(400, "MetadataTooLarge");
+}
+
+#[tokio::test]
+async fn keys_are_at_most_1024_bytes() {
+    let edge = Edge::start().await;
+    edge.put(&"k".repeat(1024)).body("x").send().await.expect_status(200);
+    edge.put(&"k".repeat(1025)).body("x").send().await.expect_error(400, "KeyTooLongError");
+}
+
+#[tokio::test]
+async fn service_that_is_gone_is_unavailable() {
+    let edge = Edge::start().await;
+    edge.service.shutdown().await;
+    let answer = edge.get("k").send().await.expect_error(503, "ServiceUnavailable");
+    assert_eq!(answer.header("retry-after"), "1");
+}

@@ -1,0 +1,28 @@
+//! The S3 edge over a real object service, on a loopback port.
+//!
+//! The modules are marked as tests so that their helpers may `unwrap`, too.
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod forms;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod listings;
+#[cfg(test)]
+mod memory_device;
+#[cfg(test)]
+mod multipart;
+#[cfg(test)]
+mod reads;
+#[cfg(test)]
+mod routing;
+#[cfg(test)]
+mod writes;

@@ -79,8 +79,6 @@ pub struct MalformedTrailer;
 
 impl fmt::Debug for IncomingBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IncomingBody")
-            .field("len_bytes", &self.len_bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("IncomingBody").field("len_bytes", &self.len_bytes).finish_non_exhaustive()
     }
 }

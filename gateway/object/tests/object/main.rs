@@ -1,5 +1,7 @@
 //! The service as edges see it, over the in-memory metadata store and six devices in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test helper that unwraps fails its test")]
+
 mod buckets;
 mod harness;
 mod listing;

@@ -86,11 +86,14 @@ fn request() -> impl Strategy<Value = Request> {
     prop_oneof![3 => object_request, 2 => upload_request]
 }
 
+/// What the service answered for the parts of an upload, by number.
+type Receipts = Vec<(u16, PartReceipt)>;
+
 /// The service and the model, side by side.
 struct Pair {
     harness: Harness,
     model: Bucket,
-    uploads: Vec<(UploadRef, Upload, Vec<(u16, PartReceipt)>)>,
+    uploads: Vec<(UploadRef, Upload, Receipts)>,
     seed: u8,
 }
 

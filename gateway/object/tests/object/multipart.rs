@@ -1,14 +1,17 @@
 //! Multipart uploads.
 
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
 use gateway_meta::{
-    VersionId,
+    RocksConfig, RocksMetaStore, VersionId,
     record::{ChecksumAlgorithm, ChecksumType, SystemHeaders},
 };
 use gateway_object::{
     ChecksumRequest, CompletePart, CompleteUpload, CopySource, CreateUpload, ETagCondition,
-    ExpectedChecksum, GetObject, ListParts, MultipartError, ObjectAttributes, ObjectReadError,
-    ObjectWriteError, PartReceipt, RangeRequest, ReadCondition, ResolvedRange, UploadPart,
-    UploadPartCopy, UploadRef, WriteCondition, etag_text,
+    ExpectedChecksum, GetObject, ListParts, MultipartError, ObjectAttributes, ObjectConfig,
+    ObjectReadError, ObjectWriteError, PartReceipt, RangeRequest, ReadCondition, ResolvedRange,
+    UploadPart, UploadPartCopy, UploadRef, WriteCondition, etag_text,
 };
 use md5::{Digest, Md5};
 
@@ -385,21 +388,34 @@ async fn parts_agree_with_the_uploads_checksum() {
     ));
 }
 
-#[tokio::test]
+/// Over the engine that servers use, because the commit is the largest there is.
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_parts_become_an_object() {
-    let harness = Harness::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let meta = RocksMetaStore::open(RocksConfig::new(directory.path())).unwrap();
+    let harness = Harness::start_over(Arc::new(meta), ObjectConfig::default()).await;
     let upload = harness.create_upload("key").await;
     let bytes = sample(PART_MIN as usize, 1);
-    let mut receipts = Vec::new();
-    for number in 1..=10_000 {
-        receipts.push((number, harness.upload_part(&upload, number, &bytes).await.unwrap()));
-    }
+    let receipts: Vec<(u16, PartReceipt)> = stream::iter(1..=10_000)
+        .map(async |number| (number, harness.upload_part(&upload, number, &bytes).await.unwrap()))
+        .buffered(64)
+        .collect()
+        .await;
     let listed: Vec<_> = receipts.iter().map(|(number, receipt)| (*number, receipt)).collect();
+    let started = std::time::Instant::now();
     let receipt = harness.complete(&upload, &listed).await.unwrap();
+    println!("completed 10,000 parts in {:?}", started.elapsed());
     assert_eq!(receipt.etag.part_count, Some(10_000));
     let request = GetObject { part_number: Some(10_000), ..get_request("key") };
     let read = harness.service.get_object(request).await.unwrap();
     assert_eq!(read.part_count, Some(10_000));
     assert_eq!(collect(read.body).await, bytes);
     harness.assert_usage_is_right().await;
+    let aborted = harness.create_upload("key").await;
+    for number in [1, 10_000] {
+        harness.upload_part(&aborted, number, &bytes).await.unwrap();
+    }
+    harness.service.abort_upload(aborted).await.unwrap();
+    harness.assert_usage_is_right().await;
+    harness.service.shutdown().await;
 }

@@ -108,7 +108,7 @@ impl Bucket {
         let verdict = self.judge(&upload.key, condition);
         if verdict == Verdict::Done {
             let all = others.iter().chain([last]);
-            let md5s: Vec<u8> = all.clone().flat_map(|part| Md5::digest(part)).collect();
+            let md5s: Vec<u8> = all.clone().flat_map(Md5::digest).collect();
             let etag = format!("{}-{}", hex(&Md5::digest(md5s)), numbers.len());
             let bytes = all.flat_map(|part| part.iter().copied()).collect();
             let object = Object { bytes, etag, tags: Vec::new() };

@@ -35,7 +35,7 @@ fn lose(machine: &Machine, slot: usize) {
 fn store(s3: &S3, prefix: &str) -> Vec<(String, Bytes)> {
     let lengths = [0, 1, 5_000, 100 << 10, 3 << 20, 20 << 20];
     let object = |(index, len): (usize, usize)| {
-        let target = format!("/b/{prefix}-{index}");
+        let target = format!("/bkt/{prefix}-{index}");
         let body = payload(index as u64 + prefix.len() as u64 * 100, len);
         s3.put(&target, &body);
         (target, body)
@@ -54,7 +54,7 @@ fn lost_drive_is_rebuilt_and_two_others_may_fail_after_it() {
     let machine = Machine::new();
     let mut server = machine.start();
     let s3 = server.s3();
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     let mut objects = store(&s3, "six");
     let shards = device(&machine, 0)["shard_count"].as_u64().expect("a count");
     assert!(shards > 0, "nothing is on the drive that will be lost");
@@ -99,8 +99,8 @@ fn lost_drive_is_rebuilt_and_two_others_may_fail_after_it() {
     });
     assert!(unreadable.count() > 0, "three of six drives are gone");
     assert!(server.is_alive());
-    s3.get("/b?list-type=2").expect_status(200);
-    s3.put("/b/three-drives-are-enough", &payload(9, 100 << 10));
+    s3.get("/bkt?list-type=2").expect_status(200);
+    s3.put("/bkt/three-drives-are-enough", &payload(9, 100 << 10));
     server.stop();
 }
 
@@ -110,31 +110,32 @@ fn writes_are_refused_while_two_drives_are_up_and_resume_with_the_third() {
     let drives = ["a", "b", "c"].map(|name| machine.new_drive(name));
     let server = machine.server().drives(&drives).start();
     let s3 = server.s3();
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     let objects = store(&s3, "three");
     let old = payload(7, 200 << 10);
-    s3.put("/b/old", &old);
+    s3.put("/bkt/old", &old);
 
     let away = machine.path().join("away");
     fs::rename(&drives[1], &away).expect("both are on one file system");
     await_health(&machine, 1, "offline");
-    for (target, len) in [("/b/new", 100 << 10), ("/b/old", 12 << 20), ("/b/large", 20 << 20)] {
-        s3.send("PUT", target, payload(8, len)).expect_error(503, "ServiceUnavailable");
+    for (target, len) in [("/bkt/new", 100 << 10), ("/bkt/old", 12 << 20), ("/bkt/large", 20 << 20)]
+    {
+        s3.upload(target, &payload(8, len)).expect_error(503, "ServiceUnavailable");
     }
     expect_all(&s3, &objects);
-    s3.expect_object("/b/old", &old);
-    for target in ["/b/new", "/b/large"] {
+    s3.expect_object("/bkt/old", &old);
+    for target in ["/bkt/new", "/bkt/large"] {
         s3.get(target).expect_error(404, "NoSuchKey");
     }
-    let listing = s3.get("/b?list-type=2");
+    let listing = s3.get("/bkt?list-type=2");
     listing.expect_status(200);
     assert_eq!(listing.element("KeyCount").as_deref(), Some("7"), "{}", listing.describe());
 
     fs::rename(&away, &drives[1]).expect("both are on one file system");
     await_health(&machine, 1, "online");
     let new = payload(8, 100 << 10);
-    await_true("writes resume", NOTICE_MAX, || s3.send("PUT", "/b/new", new.clone()).status == 200);
-    s3.expect_object("/b/new", &new);
+    await_true("writes resume", NOTICE_MAX, || s3.upload("/bkt/new", &new).status == 200);
+    s3.expect_object("/bkt/new", &new);
     expect_all(&s3, &objects);
     server.stop();
 }
@@ -144,7 +145,7 @@ fn deletions_that_a_drive_missed_are_made_up_for() {
     let machine = Machine::new();
     let server = machine.start();
     let s3 = server.s3();
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     let objects = store(&s3, "six");
     let away = machine.path().join("away");
     fs::rename(machine.device(2), &away).expect("both are on one file system");
@@ -168,7 +169,7 @@ fn drive_is_recognised_where_it_is_mounted_now() {
     let drives = ["a", "b", "c", "d"].map(|name| machine.new_drive(name));
     let server = machine.server().drives(&drives).start();
     let s3 = server.s3();
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     let objects = store(&s3, "four");
     server.stop();
     // Two change places and one moves.
@@ -202,7 +203,7 @@ fn missing_mount_point_is_never_created() {
     let drives = ["a", "b", "c", "d"].map(|name| machine.new_drive(name));
     let server = machine.server().drives(&drives).start();
     let s3 = server.s3();
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     let objects = store(&s3, "four");
     server.stop();
     let away = machine.path().join("away");

@@ -54,19 +54,19 @@ fn acknowledged_overwrites_and_deletions_survive_a_kill() {
     let machine = Machine::new();
     let server = machine.start();
     let s3 = server.s3();
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     let (old, new) = (payload(1, 200_000), payload(2, 300_000));
-    for target in ["/b/overwritten", "/b/deleted", "/b/left"] {
+    for target in ["/bkt/overwritten", "/bkt/deleted", "/bkt/left"] {
         s3.put(target, &old);
     }
-    s3.put("/b/overwritten", &new);
-    s3.delete("/b/deleted");
+    s3.put("/bkt/overwritten", &new);
+    s3.delete("/bkt/deleted");
     let server = killed_and_started_again(&machine, server);
     let s3 = server.s3();
-    s3.expect_object("/b/overwritten", &new);
-    s3.expect_object("/b/left", &old);
-    s3.get("/b/deleted").expect_error(404, "NoSuchKey");
-    assert_eq!(listed(&s3, "b"), ["left", "overwritten"]);
+    s3.expect_object("/bkt/overwritten", &new);
+    s3.expect_object("/bkt/left", &old);
+    s3.get("/bkt/deleted").expect_error(404, "NoSuchKey");
+    assert_eq!(listed(&s3, "bkt"), ["left", "overwritten"]);
     server.stop();
 }
 
@@ -75,19 +75,19 @@ fn upload_cut_by_a_kill_leaves_nothing_behind() {
     let machine = Machine::new();
     let server = machine.start();
     let s3 = server.s3();
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     let old = payload(1, 100 << 10);
-    s3.put("/b/old", &old);
+    s3.put("/bkt/old", &old);
     let half = payload(2, 12 << 20);
-    let mut fresh = s3.begin_put("/b/fresh", 24 << 20);
+    let mut fresh = s3.begin_put("/bkt/fresh", 24 << 20);
     fresh.send(&half);
-    let mut over = s3.begin_put("/b/old", 24 << 20);
+    let mut over = s3.begin_put("/bkt/old", 24 << 20);
     over.send(&half);
     let server = killed_and_started_again(&machine, server);
     let s3 = server.s3();
-    s3.get("/b/fresh").expect_error(404, "NoSuchKey");
-    s3.expect_object("/b/old", &old);
-    assert_eq!(listed(&s3, "b"), ["old"]);
+    s3.get("/bkt/fresh").expect_error(404, "NoSuchKey");
+    s3.expect_object("/bkt/old", &old);
+    assert_eq!(listed(&s3, "bkt"), ["old"]);
     server.stop();
 }
 
@@ -96,13 +96,13 @@ fn upload_cut_by_its_client_leaves_the_old_object() {
     let machine = Machine::new();
     let server = machine.start();
     let s3 = server.s3();
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     let old = payload(1, 100 << 10);
-    s3.put("/b/old", &old);
-    let mut cut = s3.begin_put("/b/old", 24 << 20);
+    s3.put("/bkt/old", &old);
+    let mut cut = s3.begin_put("/bkt/old", 24 << 20);
     cut.send(&payload(2, 12 << 20));
     drop(cut);
-    s3.expect_object("/b/old", &old);
+    s3.expect_object("/bkt/old", &old);
     server.stop();
 }
 
@@ -110,13 +110,13 @@ fn upload_cut_by_its_client_leaves_the_old_object() {
 fn server_killed_over_and_over_starts_again() {
     let machine = Machine::new();
     let mut server = machine.start();
-    server.s3().make_bucket("b");
+    server.s3().make_bucket("bkt");
     for round in 0..5 {
         let body = payload(round, 150_000);
-        server.s3().put(&format!("/b/{round}"), &body);
+        server.s3().put(&format!("/bkt/{round}"), &body);
         server = killed_and_started_again(&machine, server);
         for earlier in 0..=round {
-            server.s3().expect_object(&format!("/b/{earlier}"), &payload(earlier, 150_000));
+            server.s3().expect_object(&format!("/bkt/{earlier}"), &payload(earlier, 150_000));
         }
     }
     server.stop();
@@ -134,11 +134,11 @@ fn first_start_killed_at_any_moment_is_finished_by_the_next() {
         assert_eq!(devices.len(), 6, "killed after {delay_ms} ms");
         let online = |device: &serde_json::Value| device["health"] == "online";
         assert!(devices.iter().all(online), "killed after {delay_ms} ms: {devices:?}");
-        server.s3().make_bucket("b");
-        server.s3().put("/b/object", &body);
+        server.s3().make_bucket("bkt");
+        server.s3().put("/bkt/object", &body);
         server.kill();
         let server = machine.start();
-        server.s3().expect_object("/b/object", &body);
+        server.s3().expect_object("/bkt/object", &body);
         server.kill();
     }
 }

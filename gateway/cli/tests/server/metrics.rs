@@ -39,7 +39,7 @@ fn in_sources(folder: &Path, found: &mut BTreeSet<String>) {
             let text = fs::read_to_string(&path).expect("sources are text");
             let names = text.split("\"datamesh_").skip(1).filter_map(|rest| {
                 let (name, _) = rest.split_once('"')?;
-                let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
                 is_name.then(|| format!("datamesh_{name}"))
             });
             found.extend(names);
@@ -72,15 +72,15 @@ fn exported_metrics_are_documented_with_their_type() {
     let machine = Machine::new();
     let server = machine.start();
     let s3 = server.s3();
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     for (index, len) in [0, 1_000, 100 << 10, 9 << 20].into_iter().enumerate() {
-        let (target, body) = (format!("/b/{index}"), payload(index as u64, len));
+        let (target, body) = (format!("/bkt/{index}"), payload(index as u64, len));
         s3.put(&target, &body);
         s3.expect_object(&target, &body);
     }
-    s3.delete("/b/2");
-    s3.get("/b/2").expect_status(404);
-    s3.get("/b?list-type=2").expect_status(200);
+    s3.delete("/bkt/2");
+    s3.get("/bkt/2").expect_status(404);
+    s3.get("/bkt?list-type=2").expect_status(200);
     machine.admin(&["scrub", "start"]).succeeded();
 
     let (status, text) = server.admin_get("/metrics");

@@ -28,6 +28,12 @@ pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// Time between looks at something awaited.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// The program under test: the one cargo built, unless `DATAMESH_BIN` names another.
+fn binary() -> PathBuf {
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_datamesh"));
+    std::env::var_os("DATAMESH_BIN").map_or_else(built, PathBuf::from)
+}
+
 /// Polls `look` until it finds something, for at most `wait_max`.
 pub(crate) fn await_some<T>(
     what: &str,
@@ -124,7 +130,7 @@ impl Machine {
 
     /// A `datamesh` command in an empty environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_datamesh"));
+        let mut command = Command::new(binary());
         command.env_clear().env("HOME", self.home()).args(arguments).stdin(Stdio::null());
         command
     }

@@ -114,6 +114,8 @@ impl S3 {
         for (name, value) in self.signed_headers(method, target, extra) {
             request = request.header(name, value);
         }
+        // The HTTP library leaves it out when the body is empty.
+        request = request.header(http::header::CONTENT_LENGTH, body.len());
         let request = request.body(Full::new(body)).expect("the request is well-formed");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -219,6 +221,15 @@ impl S3 {
         assert!(answer.body == expected, "{target} differs, {} bytes", answer.body.len());
     }
 
+    /// Stores an object that the server may refuse half-way. Unlike [`Self::send`], reads the answer
+    /// also when the server stopped reading before everything was sent, as good clients do.
+    pub(crate) fn upload(&self, target: &str, body: &Bytes) -> Answer {
+        let mut put = self.begin_put(target, body.len());
+        let sent = put.stream.write_all(body);
+        let answer = put.answer();
+        answer.unwrap_or_else(|| panic!("no answer to PUT {target}; the body: {sent:?}"))
+    }
+
     /// Starts a PUT of `len` bytes on a connection of its own, and sends nothing of the body.
     pub(crate) fn begin_put(&self, target: &str, len: usize) -> SlowPut {
         let mut head = format!("PUT {target} HTTP/1.1\r\n");
@@ -244,12 +255,16 @@ impl SlowPut {
         self.stream.write_all(bytes).expect("the server reads");
     }
 
-    /// Reads the answer, status line and all; empty when the connection was cut without one.
-    pub(crate) fn answer(mut self) -> String {
-        let mut answer = Vec::new();
-        // A reset connection is an end as good as any.
-        let _ = self.stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+    /// Reads the answer; `None` when the connection was cut without one.
+    pub(crate) fn answer(mut self) -> Option<Answer> {
+        let mut bytes = Vec::new();
+        // A reset connection is an end as good as any; what came before it counts.
+        let _ = self.stream.read_to_end(&mut bytes);
+        let head_len = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&bytes[..head_len]).into_owned();
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let body = Bytes::from(bytes).slice(head_len + 4..);
+        Some(Answer { status, headers: HeaderMap::new(), body })
     }
 }
 

@@ -40,10 +40,10 @@ fn s3_works_over_tls() {
     let (server, certificate) = start_with_tls(&machine, &["127.0.0.1", "localhost"]);
     assert!(server.s3_url().starts_with("https://"), "{}", server.s3_url());
     let s3 = S3::with_tls(server.s3_url(), server.root(), trusting([certificate]));
-    s3.make_bucket("b");
+    s3.make_bucket("bkt");
     let body = payload(1, 9 << 20);
-    s3.put("/b/object", &body);
-    s3.expect_object("/b/object", &body);
+    s3.put("/bkt/object", &body);
+    s3.expect_object("/bkt/object", &body);
     server.stop();
 }
 
@@ -82,7 +82,7 @@ fn certificate_and_key_that_do_not_belong_together_are_refused() {
     let with = |certificate: &str, key: &str| {
         machine.server().args(&["--tls-cert", certificate, "--tls-key", key]).refused()
     };
-    with(&path("cert.pem"), &path("key.pem")).failed_with(1, "TLS");
-    with(&path("key.pem"), &path("key.pem")).failed_with(1, "TLS");
-    with(&path("cert.pem"), &path("cert.pem")).failed_with(1, "TLS");
+    with(&path("cert.pem"), &path("key.pem")).failed_with(1, "--tls-cert");
+    with(&path("key.pem"), &path("key.pem")).failed_with(1, "--tls-cert");
+    with(&path("cert.pem"), &path("cert.pem")).failed_with(1, "--tls-cert");
 }

@@ -83,6 +83,7 @@ impl ShardService for Away {
             device: self.0,
             uuid: None,
             open_count: 0,
+            continuity: node_proto::Continuity::default(),
             health: DeviceHealth::Offline,
             reason: Some(REASON.to_owned()),
             capacity_bytes: 0,

@@ -23,6 +23,6 @@ pub use ids::{
 };
 pub use layout::{Layout, LayoutDevice, LayoutError};
 pub use service::{
-    ByteRange, DeleteShardsError, DeviceHealth, DeviceStatus, GetShardError, ListShardsError,
-    PutShardError, ScrubProgress, ShardEntry, ShardService,
+    ByteRange, Continuity, DeleteShardsError, DeviceHealth, DeviceStatus, GetShardError,
+    ListShardsError, OpeningId, PutShardError, ScrubProgress, ShardEntry, ShardService,
 };

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{DeviceId, DeviceUuid, ShardKey, ShardRoot};
 
@@ -36,6 +37,26 @@ pub enum DeviceHealth {
     Offline,
 }
 
+/// Names one opening of a drive; random.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OpeningId(pub [u8; 16]);
+
+/// How a device's content continues what it held before. Whoever remembers the last opening and
+/// mark can tell a drive that was merely restarted from one that was restored from a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Continuity {
+    /// This opening; zeros while offline.
+    pub opening: OpeningId,
+    /// The opening before, as the drive itself recorded it; `None` for one just formatted.
+    pub previous: Option<OpeningId>,
+    /// Number of the last durable record that was found at this opening. Numbers only grow.
+    pub found_mark: u64,
+    /// Number of the last durable record now.
+    pub mark: u64,
+    /// Shards that the device knew of were gone or cut off at this opening.
+    pub content_lost: bool,
+}
+
 /// A snapshot of a device, cheap to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceStatus {
@@ -46,6 +67,8 @@ pub struct DeviceStatus {
     /// How often this formatting was opened, from its superblock; zero while offline. A device
     /// whose count is lower than the one last recorded was restored from an old copy.
     pub open_count: u64,
+    /// How its content continues what it held before this opening.
+    pub continuity: Continuity,
     /// Whether it can serve.
     pub health: DeviceHealth,
     /// Why it is not `Online`, in words for an operator.

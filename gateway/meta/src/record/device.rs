@@ -4,9 +4,11 @@
 //! | --- | --- |
 //! | `uuid` | 16 bytes |
 //! | `open_count` | varint |
+//! | `opening` | 16 bytes |
+//! | `mark` | varint |
 //! | `rebuild` | option of: `next_manifest` varint, `rebuilt_shards` varint |
 
-use node_proto::DeviceUuid;
+use node_proto::{DeviceUuid, OpeningId};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
@@ -18,6 +20,11 @@ pub struct DeviceRecord {
     pub uuid: DeviceUuid,
     /// Its open count seen last; a lower one means that an old copy came back.
     pub open_count: u64,
+    /// The opening seen last; the next one must name it as its predecessor.
+    pub opening: OpeningId,
+    /// The highest record number known to have been durable on it; an opening that finds less was
+    /// made from an old copy. Trails the device by a bounded time.
+    pub mark: u64,
     /// Set while shards may be missing: the device is being rebuilt.
     pub rebuild: Option<RebuildState>,
 }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use node_proto::{
-    DeviceId, DeviceUuid, Epoch, ManifestId, PlacementGroupId, ShardRoot, StripeSeq, UnixMillis,
+    DeviceId, DeviceUuid, Epoch, ManifestId, OpeningId, PlacementGroupId, ShardRoot, StripeSeq, UnixMillis,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -256,9 +256,15 @@ fn bucket() -> impl Strategy<Value = BucketRecord> {
 fn device() -> impl Strategy<Value = DeviceRecord> {
     let rebuild = (any::<u64>(), any::<u64>())
         .prop_map(|(next_manifest, rebuilt_shards)| RebuildState { next_manifest, rebuilt_shards });
-    (any::<[u8; 16]>(), any::<u64>(), of(rebuild)).prop_map(|(uuid, open_count, rebuild)| {
-        DeviceRecord { uuid: DeviceUuid(uuid), open_count, rebuild }
-    })
+    (any::<[u8; 16]>(), any::<u64>(), any::<[u8; 16]>(), any::<u64>(), of(rebuild)).prop_map(
+        |(uuid, open_count, opening, mark, rebuild)| DeviceRecord {
+            uuid: DeviceUuid(uuid),
+            open_count,
+            opening: OpeningId(opening),
+            mark,
+            rebuild,
+        },
+    )
 }
 
 macro_rules! round_trips {
@@ -541,10 +547,12 @@ fn small_records_have_golden_bytes() {
     };
     check(&bucket, &["01", "e807", "0670686f746f73", "01", MILLIS_HEX, "026575", "02"]);
     let rebuild = Some(RebuildState { next_manifest: 8, rebuilt_shards: 9 });
-    let device = DeviceRecord { uuid: DeviceUuid(UUID), open_count: 3, rebuild };
-    check(&device, &["01", UUID_HEX, "03", "01", "08", "09"]);
+    let opening = OpeningId(UUID);
+    let device =
+        DeviceRecord { uuid: DeviceUuid(UUID), open_count: 3, opening, mark: 300, rebuild };
+    check(&device, &["01", UUID_HEX, "03", UUID_HEX, "ac02", "01", "08", "09"]);
     let device = DeviceRecord { rebuild: None, ..device };
-    check(&device, &["01", UUID_HEX, "03", "00"]);
+    check(&device, &["01", UUID_HEX, "03", UUID_HEX, "ac02", "00"]);
     check(&GcRecord { unlinked: MILLIS, part_table: true }, &["01", MILLIS_HEX, "01"]);
     check(&AccountKeyRecord { sealed: vec![1, 2] }, &["01", "020102"]);
     check(&BucketKeyRecord { wrapped: vec![3] }, &["01", "0103"]);

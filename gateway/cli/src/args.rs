@@ -92,13 +92,18 @@ pub(crate) struct ServerArgs {
         long,
         value_name = "SIZE",
         default_value = "1GiB",
-        value_parser = parse_size,
+        value_parser = parse_memory_limit,
         env = "DATAMESH_MEMORY_LIMIT"
     )]
     pub(crate) memory_limit: u64,
 
     /// Space that each drive gives to shards, for example 500GiB; by default all of it
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "DATAMESH_DRIVE_CAPACITY")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = parse_drive_capacity,
+        env = "DATAMESH_DRIVE_CAPACITY"
+    )]
     pub(crate) drive_capacity: Option<u64>,
 
     /// How the log is written to standard error
@@ -108,6 +113,27 @@ pub(crate) struct ServerArgs {
     /// What is logged: a level, or a filter such as "info,gateway_s3=debug"
     #[arg(long, value_name = "FILTER", default_value = "info,s3s=off", env = "DATAMESH_LOG")]
     pub(crate) log: String,
+}
+
+/// Least `--memory-limit`: two uploads at once, each with a stripe and its shards.
+const MEMORY_LIMIT_BYTES_MIN: u64 = 64 << 20;
+
+/// Least `--drive-capacity`: a few segments and their reserve.
+const DRIVE_CAPACITY_BYTES_MIN: u64 = 64 << 20;
+
+fn parse_memory_limit(text: &str) -> Result<u64, String> {
+    at_least(MEMORY_LIMIT_BYTES_MIN, text)
+}
+
+fn parse_drive_capacity(text: &str) -> Result<u64, String> {
+    at_least(DRIVE_CAPACITY_BYTES_MIN, text)
+}
+
+fn at_least(least_bytes: u64, text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        bytes if bytes >= least_bytes => Ok(bytes),
+        _ => Err(format!("at least {} MiB are needed", least_bytes >> 20)),
+    }
 }
 
 /// Reads a size: a whole number and an optional unit (KiB, MiB, GiB, TiB, or kB, MB, GB, TB).
@@ -138,7 +164,7 @@ pub(crate) struct ClientArgs {
     #[arg(long, global = true, value_name = "URL", env = "DATAMESH_ADMIN")]
     pub(crate) admin_url: Option<String>,
 
-    /// Access key to administer with
+    /// Access key to administer with; its secret is read from DATAMESH_SECRET_KEY
     #[arg(long, global = true, value_name = "ID", env = "DATAMESH_ACCESS_KEY")]
     pub(crate) admin_access_key: Option<String>,
 
@@ -278,6 +304,13 @@ mod tests {
         assert!(parse_size("").is_err());
         assert!(parse_size("-1").is_err());
         assert!(parse_size("99999999999TiB").is_err());
+    }
+
+    #[test]
+    fn limits_that_cannot_work_are_usage_errors() {
+        assert_eq!(parse_memory_limit("64MiB"), Ok(64 << 20));
+        assert_eq!(parse_memory_limit("1"), Err("at least 64 MiB are needed".to_owned()));
+        assert!(parse_drive_capacity("1KiB").is_err());
     }
 
     #[test]

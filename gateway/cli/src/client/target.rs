@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -88,6 +88,7 @@ fn sources(args: &ClientArgs) -> Result<Vec<Profile>> {
 
 /// What a data directory tells of the server that runs on it.
 fn local(data: &std::path::Path) -> Result<Profile> {
+    ensure!(data.is_dir(), "--data {}: no such directory", data.display());
     let endpoints = data_dir::published_endpoints(data)?
         .with_context(|| format!("no server is running on {}", data.display()))?;
     let credentials = data_dir::stored_credentials(data)?;

@@ -5,7 +5,7 @@
 //! layout and is offline.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -84,7 +84,7 @@ pub(crate) async fn open(
 fn plan(data: &DataDir, options: &DriveOptions, stored: Option<&Layout>) -> Result<Layout> {
     if options.paths.is_empty() {
         return match stored {
-            Some(stored) => Ok(stored.clone()),
+            Some(stored) => Ok(follow_exchanges(data.path(), stored)),
             None => embedded(data),
         };
     }
@@ -96,9 +96,19 @@ fn plan(data: &DataDir, options: &DriveOptions, stored: Option<&Layout>) -> Resu
     });
     // Drives that are known by their superblock first: an empty one may have taken the place of
     // one that moved.
-    let mut unformatted = Vec::new();
+    let (mut unformatted, mut recognised) = (Vec::new(), BTreeMap::new());
     for address in addresses {
-        unformatted.extend(recognise(&mut layout, address)?);
+        match recognise(&mut layout, &address)? {
+            None => unformatted.push(address),
+            Some(device) => {
+                if let Some(other) = recognised.insert(device, address.clone()) {
+                    bail!(
+                        "{other} and {address} are both device {}: name only the current one",
+                        device.0
+                    );
+                }
+            }
+        }
     }
     for address in unformatted {
         place(&mut layout, address)?;
@@ -109,14 +119,15 @@ fn plan(data: &DataDir, options: &DriveOptions, stored: Option<&Layout>) -> Resu
     Ok(layout)
 }
 
-/// Notes where a drive of the layout is now. Answers the address of one without a superblock.
-fn recognise(layout: &mut Layout, address: String) -> Result<Option<String>> {
+/// Notes where a drive of the layout is now. Answers which device it is; `None` for one without a
+/// superblock.
+fn recognise(layout: &mut Layout, address: &str) -> Result<Option<DeviceId>> {
     let found =
-        node_store::identify(Path::new(&address)).with_context(|| format!("drive {address}"))?;
+        node_store::identify(Path::new(address)).with_context(|| format!("drive {address}"))?;
     let Some(found) = found else {
-        return Ok(Some(address));
+        return Ok(None);
     };
-    ensure_ours(layout.cluster, found.cluster, &address)?;
+    ensure_ours(layout.cluster, found.cluster, address)?;
     let device = layout.devices.iter_mut().find(|device| device.id == found.device);
     let Some(device) = device else {
         bail!(
@@ -124,8 +135,37 @@ fn recognise(layout: &mut Layout, address: String) -> Result<Option<String>> {
             found.device.0
         );
     };
-    device.address = address;
-    Ok(None)
+    address.clone_into(&mut device.address);
+    Ok(Some(found.device))
+}
+
+/// The layout with drives that changed places found again. Anything less clear than an exchange (a
+/// copy, a damaged superblock) is left to the drive, which then stays offline and says why.
+fn follow_exchanges(base: &Path, stored: &Layout) -> Layout {
+    let mut found: BTreeMap<DeviceId, Vec<&str>> = BTreeMap::new();
+    for device in &stored.devices {
+        // What cannot be identified is nobody's place.
+        if let Ok(Some(identity)) = node_store::identify(&base.join(&device.address))
+            && identity.cluster == stored.cluster
+        {
+            found.entry(identity.device).or_default().push(&device.address);
+        }
+    }
+    let mut layout = stored.clone();
+    for device in &mut layout.devices {
+        let places = found.get(&device.id).map_or(&[][..], Vec::as_slice);
+        if let [place] = places {
+            (*place).clone_into(&mut device.address);
+        }
+    }
+    let places: BTreeSet<&str> =
+        layout.devices.iter().map(|device| device.address.as_str()).collect();
+    if places.len() < layout.devices.len() || layout.devices == stored.devices {
+        return stored.clone();
+    }
+    tracing::warn!("drives have changed places; the layout follows them");
+    layout.epoch = Epoch(layout.epoch.0 + 1);
+    layout
 }
 
 /// Puts a drive without a superblock into the layout: as the device that was there, or as a new
@@ -264,5 +304,43 @@ mod tests {
         assert!(foreign.to_string().contains("cat.jpg"), "{foreign}");
         let twice = plan(&data, &options(vec![path("a"), path("a")]), None);
         assert!(twice.expect_err("refused").to_string().contains("named twice"));
+    }
+
+    /// Formats `directory` as a device of the cluster.
+    async fn format(device: u32, cluster: ClusterId, directory: &Path) {
+        fs::create_dir_all(directory).expect("drive directory");
+        let clock = Arc::new(node_proto::ManualClock::default());
+        let config = DriveConfig::new(DeviceId(device), cluster, directory.to_owned(), clock);
+        Drive::open(config).expect("formats").close().await;
+    }
+
+    #[tokio::test]
+    async fn exchanged_drives_are_followed_and_copies_are_not() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (data, _) = DataDir::open(dir.path()).expect("formats");
+        let layout = plan(&data, &options(Vec::new()), None).expect("plans");
+        let place = |id: u32| dir.path().join("devices").join(id.to_string());
+        for id in 0..6 {
+            format(id, data.cluster(), &place(id)).await;
+        }
+        let same = plan(&data, &options(Vec::new()), Some(&layout)).expect("plans");
+        assert_eq!(same, layout);
+
+        fs::rename(place(0), place(9)).expect("moves");
+        fs::rename(place(3), place(0)).expect("moves");
+        fs::rename(place(9), place(3)).expect("moves");
+        let followed = plan(&data, &options(Vec::new()), Some(&layout)).expect("plans");
+        assert_eq!(followed.devices[0].address, "devices/3");
+        assert_eq!(followed.devices[3].address, "devices/0");
+        assert_eq!(followed.epoch, Epoch(layout.epoch.0 + 1));
+
+        // Device 5's place holds a second device 1: which is the current one cannot be told.
+        fs::remove_dir_all(place(5)).expect("removes");
+        format(1, data.cluster(), &place(5)).await;
+        let copied = plan(&data, &options(Vec::new()), Some(&followed)).expect("plans");
+        assert_eq!(copied, followed);
+        let named = plan(&data, &options(vec![place(1), place(5)]), Some(&followed));
+        let refused = named.expect_err("refused").to_string();
+        assert!(refused.contains("both device 1"), "{refused}");
     }
 }

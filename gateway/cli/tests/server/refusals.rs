@@ -138,7 +138,7 @@ fn usage_errors_exit_with_two() {
 fn options_that_cannot_work_are_refused() {
     let machine = Machine::new();
     let refused = |arguments: &[&str]| machine.server().args(arguments).refused();
-    refused(&["--memory-limit", "1MiB"]).failed_with(1, "memory limit");
+    refused(&["--memory-limit", "1MiB"]).failed_with(2, "at least 64 MiB");
     refused(&["--log", "gateway_s3=loudest"]).failed_with(1, "--log");
     let missing = machine.path().join("no.pem");
     let missing = missing.to_str().expect("the path is UTF-8");

@@ -23,8 +23,10 @@ pub(crate) enum WriterCommand {
     Put(Put),
     Delete(Delete),
     Relocate(Relocate),
-    /// End the active segment, so that it can be compacted.
-    Seal,
+    /// End the active segment, so that it can be compacted, if that many of its bytes are dead.
+    Seal {
+        dead_bytes_min: u64,
+    },
     /// Unlink a segment in which nothing lives; answers whether that happened.
     Retire {
         segment: SegmentId,

@@ -96,7 +96,7 @@ impl Compactor {
                 Some(read_bytes)
             }
             Err(RelocateError::NoSpace) => {
-                self.block(job.segment);
+                self.put_off(job.segment);
                 None
             }
             Err(RelocateError::Stopped) => None,
@@ -149,8 +149,9 @@ impl Compactor {
         let divisor = if self.space_is_short() { SEAL_DIVISOR_SHORT } else { SEAL_DIVISOR };
         let worthwhile = self.core.config().limits.segment_bytes / divisor;
         if entry.dead_bytes() >= worthwhile && self.is_dead_enough(&entry) {
-            // A full queue means the writer is busy; the next round asks again.
-            let _ = self.writer.try_send(WriterCommand::Seal);
+            // The writer looks again: seen from here, what it is just writing looks dead. A full
+            // queue means it is busy; the next round asks again.
+            let _ = self.writer.try_send(WriterCommand::Seal { dead_bytes_min: worthwhile });
         }
     }
 
@@ -276,11 +277,11 @@ impl Compactor {
         }
         // Not emptied: a damaged record stayed. Otherwise the drive stops.
         if !answer.recv().unwrap_or(false) || job.damaged {
-            self.block(job.segment);
+            self.put_off(job.segment);
         }
     }
 
-    fn block(&mut self, segment: SegmentId) {
+    fn put_off(&mut self, segment: SegmentId) {
         self.blocked.insert(segment, Instant::now());
     }
 }

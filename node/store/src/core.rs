@@ -79,6 +79,8 @@ pub(crate) struct Core {
     /// Everything before it is durable.
     pub(crate) durable_end: Mutex<Position>,
     failed: OnceLock<String>,
+    /// The last field, so that it is dropped after the index and the lock have been let go.
+    pub(crate) alive: Arc<()>,
 }
 
 /// The parts a [`Core`] is made of.
@@ -112,6 +114,7 @@ impl Core {
             index_starved: AtomicBool::new(false),
             durable_end: Mutex::new(parts.end),
             failed: OnceLock::new(),
+            alive: Arc::new(()),
             shared: parts.shared,
             superblock: parts.superblock,
             lock: parts.lock,

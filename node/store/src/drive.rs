@@ -27,7 +27,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::DriveConfig,
-    core::{Core, Shared},
+    core::Shared,
     lock::{LockError, is_mount_point},
     open::{Cut, OpenFailure, Opening},
     reader,
@@ -102,8 +102,8 @@ enum Slot {
     Closed {
         reason: String,
         cut: Option<Cut>,
-        /// The failed opening, as long as something of it lives.
-        previous: Weak<Core>,
+        /// Lives as long as anything of the failed opening does: its threads, its index, its lock.
+        previous: Weak<()>,
     },
 }
 
@@ -308,23 +308,17 @@ impl Inner {
         *self.slot.write() = Slot::Closed {
             reason: core.offline_reason(),
             cut: Some(cut),
-            previous: Arc::downgrade(core),
+            previous: Arc::downgrade(&core.alive),
         };
     }
 
     /// Waits a moment until nothing of the previous opening lives.
     fn has_wound_down(&self) -> bool {
-        let deadline = Instant::now() + WIND_DOWN_WAIT;
-        loop {
-            let gone = match &*self.slot.read() {
-                Slot::Open(_) => false,
-                Slot::Closed { previous, .. } => previous.strong_count() == 0,
-            };
-            if gone || Instant::now() >= deadline {
-                return gone;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let previous = match &*self.slot.read() {
+            Slot::Open(_) => return false,
+            Slot::Closed { previous, .. } => Weak::clone(previous),
+        };
+        wait_until_gone(&previous)
     }
 
     fn open_once(&self, first: bool) -> Result<(), OpenFailure> {
@@ -385,6 +379,10 @@ impl Inner {
         if let Slot::Open(session) = before {
             session.stop();
             session.join();
+            // A probe that is under way may hold the opening a moment longer.
+            let alive = Arc::downgrade(&session.core.alive);
+            drop(session);
+            wait_until_gone(&alive);
             info!(device = self.shared.config.device.0, "drive closed");
         }
         self.shared.telemetry.set_state(DeviceHealth::Offline);
@@ -487,6 +485,7 @@ impl ShardService for Drive {
             device,
             uuid: None,
             open_count: 0,
+            continuity: node_proto::Continuity::default(),
             health: DeviceHealth::Offline,
             reason: Some(reason),
             capacity_bytes: 0,
@@ -507,6 +506,7 @@ impl ShardService for Drive {
             device,
             uuid: Some(core.superblock.uuid),
             open_count: core.superblock.open_count,
+            continuity: node_proto::Continuity::default(),
             health,
             reason,
             capacity_bytes: core.space.capacity_bytes(),
@@ -532,6 +532,18 @@ impl ShardService for Drive {
     fn take_damaged(&self, limit: usize) -> Vec<ShardKey> {
         self.inner.shared.damaged.take(limit)
     }
+}
+
+/// Waits a moment until an opening has let go of everything; says whether it has.
+fn wait_until_gone(alive: &Weak<()>) -> bool {
+    let deadline = Instant::now() + WIND_DOWN_WAIT;
+    while alive.strong_count() > 0 {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    true
 }
 
 fn spawn(inner: &Inner, role: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {

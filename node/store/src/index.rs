@@ -45,6 +45,8 @@ const OPEN_TABLES: i32 = 64;
 pub(crate) enum IndexError {
     #[error("the index is damaged: {reason}")]
     Corrupt { reason: String },
+    #[error("the index is in use: {reason}")]
+    InUse { reason: String },
     #[error("no space for the index")]
     NoSpace,
     #[error("the index failed: {reason}")]
@@ -57,6 +59,9 @@ impl From<rocksdb::Error> for IndexError {
         // RocksDB hands errors over as text only.
         if reason.contains("No space left") || reason.contains("quota exceeded") {
             return Self::NoSpace;
+        }
+        if reason.contains("lock hold by current process") || reason.contains("While lock file") {
+            return Self::InUse { reason };
         }
         match error.kind() {
             rocksdb::ErrorKind::Corruption => Self::Corrupt { reason },

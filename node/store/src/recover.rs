@@ -119,7 +119,9 @@ impl Recovery<'_> {
         });
         let (index, checkpoint, known) = match opened {
             Ok(opened) => opened,
-            Err(error @ IndexError::NoSpace) => return Err(error.into()),
+            Err(error @ (IndexError::NoSpace | IndexError::InUse { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 warn!(device = self.config.device.0, %error, "index is unusable");
                 return Ok(None);

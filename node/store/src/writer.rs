@@ -147,7 +147,13 @@ impl Writer {
             }
             WriterCommand::Delete(delete) => self.delete(delete, false),
             WriterCommand::Relocate(relocate) => self.relocate(relocate),
-            WriterCommand::Seal => self.seal(),
+            WriterCommand::Seal { dead_bytes_min } => {
+                self.commit();
+                let entry = self.core.table.lock().get(self.core.active_segment());
+                if entry.is_some_and(|entry| entry.dead_bytes() >= dead_bytes_min) {
+                    self.seal();
+                }
+            }
             WriterCommand::Retire { segment, done } => {
                 self.commit();
                 // The maintenance thread may have gone; then nobody needs the answer.

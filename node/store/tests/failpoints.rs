@@ -76,7 +76,8 @@ async fn an_error_at_any_step_of_a_write_fails_the_drive_and_a_probe_mends_it() 
         let refused = put(&drive, 2).await;
         assert!(matches!(refused, Err(PutShardError::Offline { .. })), "{failpoint}");
         fail::cfg(failpoint, "off").unwrap();
-        assert_eq!(drive.probe().await.health, DeviceHealth::Online, "{failpoint}");
+        let status = drive.probe().await;
+        assert_eq!(status.health, DeviceHealth::Online, "{failpoint}: {:?}", status.reason);
         assert!(has(&drive, 1).await);
         assert_eq!(has(&drive, 2).await, stored, "{failpoint}");
         put(&drive, 2).await.unwrap();
@@ -103,6 +104,8 @@ async fn formatting_that_was_interrupted_is_done_again() {
 
 #[test]
 fn a_process_that_dies_at_any_step_loses_nothing_acknowledged() {
+    // Keeps the failpoints of the other tests away from the drives opened here.
+    let scenario = FailScenario::setup();
     for failpoint in [
         "node-store::before-append",
         "node-store::after-append-before-sync",
@@ -123,6 +126,7 @@ fn a_process_that_dies_at_any_step_loses_nothing_acknowledged() {
             runtime.block_on(check_acknowledged(directory.path(), failpoint, round));
         }
     }
+    scenario.teardown();
 }
 
 async fn check_acknowledged(directory: &Path, failpoint: &str, round: u32) {
@@ -133,7 +137,7 @@ async fn check_acknowledged(directory: &Path, failpoint: &str, round: u32) {
             std::fs::remove_dir_all(directory.join("drive/index")).unwrap();
         }
         let drive = Drive::open(config(directory)).unwrap();
-        assert_eq!(drive.status().health, DeviceHealth::Online);
+        assert_eq!(drive.status().reason, None, "{failpoint}, round {round}");
         for (number, stored) in &acknowledged {
             assert_eq!(
                 has(&drive, *number).await,

@@ -306,7 +306,8 @@ async fn a_lost_segment_is_reported_shard_by_shard() {
     drive.start_scrub();
     eventually("scrub", || drive.scrub_progress().completed_passes == 1).await;
     let lost = drive.take_damaged(10);
-    assert!(lost.contains(&key(0)) && lost.contains(&key(1)));
+    let progress = drive.scrub_progress();
+    assert!(lost.contains(&key(0)) && lost.contains(&key(1)), "{lost:?} {progress:?}");
     for lost in lost {
         let bytes = payload(lost.manifest.0, 100_000);
         drive.replace(lost, root_of(&bytes), bytes).await.unwrap();

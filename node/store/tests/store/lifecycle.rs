@@ -131,7 +131,7 @@ async fn an_old_copy_shows_a_lower_open_count() {
     std::fs::rename(bench.directory(), bench.root.path().join("away")).unwrap();
     std::fs::rename(&old, bench.directory()).unwrap();
     let status = drive.probe().await;
-    assert_eq!((status.health, status.open_count), (DeviceHealth::Online, 2));
+    assert_eq!((status.open_count, status.reason), (2, None));
     assert_eq!(read(&drive, 1).await, Some(payload(1, 9_000)));
     assert_eq!(read(&drive, 2).await, None);
     drive.close().await;

@@ -156,6 +156,7 @@ impl Api {
             id,
             failure_domain: format!("drive-{}", id.0),
             address: format!("devices/{}", id.0),
+            mount_point: false,
         };
         let deps = ObjectDeps {
             meta,

@@ -9,6 +9,7 @@ mod credentials;
 pub(crate) mod data_dir;
 mod drives;
 mod logging;
+mod tasks;
 
 use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -26,12 +27,12 @@ use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    task::JoinSet,
 };
 
 use self::{
     data_dir::{DataDir, Endpoints},
     drives::DriveOptions,
+    tasks::Tasks,
 };
 use crate::{
     args::ServerArgs,
@@ -82,37 +83,41 @@ async fn serve(args: ServerArgs, metrics: PrometheusHandle) -> Result<()> {
         pid: std::process::id(),
     };
     let (readiness, ready) = watch::channel(Readiness::Starting);
-    let (stop_edges, stopped) = watch::channel(false);
-    let mut edges = JoinSet::new();
-    spawn_admin(&mut edges, admin_listener, &core, metrics.clone(), ready, stopped.clone());
-    spawn_s3(&mut edges, s3_listener, &core, &args, tls.clone(), stopped.clone());
-    spawn_probes(&mut edges, core.drives.clone(), metrics, stopped);
+    // Health and metrics are told until S3 is drained, so the two stop one after the other.
+    let (mut s3, mut operator) = (Tasks::new(), Tasks::new());
+    spawn_admin(&mut operator, admin_listener, &core, metrics.clone(), ready);
+    spawn_probes(&mut operator, &core.drives, metrics);
+    spawn_s3(&mut s3, s3_listener, &core, &args, tls.clone());
     readiness.send_replace(Readiness::Ready);
     data.publish(&endpoints)?;
     announce(&endpoints, &root, new);
 
-    let mut outcome = loop {
+    let ended = loop {
         tokio::select! {
             () = stop.received() => break Ok(()),
             _ = hangup.recv() => reload_tls(tls.as_ref()),
-            Some(ended) = edges.join_next() => break flatten(ended),
+            ended = s3.ended() => break ended,
+            ended = operator.ended() => break ended,
         }
     };
     tracing::info!("stopping");
     data.withdraw();
     readiness.send_replace(Readiness::Draining);
-    stop_edges.send_replace(true);
     let drained = async {
-        while let Some(ended) = edges.join_next().await {
-            outcome = std::mem::replace(&mut outcome, Ok(())).and(flatten(ended));
-        }
+        let s3 = s3.drain().await;
+        let operator = operator.drain().await;
         core.close().await;
+        s3.and(operator)
     };
-    tokio::select! {
-        () = drained => tracing::info!("stopped"),
-        () = stop.received() => tracing::warn!("stopped at once by a second signal"),
-    }
-    outcome
+    let drained = tokio::select! {
+        drained = drained => drained,
+        () = stop.received() => {
+            tracing::warn!("stopped at once by a second signal");
+            return ended;
+        }
+    };
+    tracing::info!("stopped");
+    ended.and(drained)
 }
 
 /// The certificate that the flags name, if any.
@@ -191,18 +196,12 @@ impl Core {
     }
 }
 
-async fn stopped(mut signal: watch::Receiver<bool>) {
-    // A dropped sender also means stop.
-    let _ = signal.wait_for(|stop| *stop).await;
-}
-
 fn spawn_admin(
-    edges: &mut JoinSet<Result<()>>,
+    tasks: &mut Tasks,
     listener: TcpListener,
     core: &Core,
     metrics: PrometheusHandle,
     readiness: watch::Receiver<Readiness>,
-    stop: watch::Receiver<bool>,
 ) {
     let deps = AdminDeps {
         directory: Arc::clone(&core.directory),
@@ -212,16 +211,16 @@ fn spawn_admin(
         metrics: Box::new(move || metrics.render()),
         readiness,
     };
-    edges.spawn(async move { Ok(gateway_admin::serve(listener, deps, stopped(stop)).await?) });
+    let stopped = tasks.stopped();
+    tasks.spawn(async move { Ok(gateway_admin::serve(listener, deps, stopped).await?) });
 }
 
 fn spawn_s3(
-    edges: &mut JoinSet<Result<()>>,
+    tasks: &mut Tasks,
     listener: TcpListener,
     core: &Core,
     args: &ServerArgs,
     tls: Option<TlsConfig>,
-    stop: watch::Receiver<bool>,
 ) {
     let config = S3EdgeConfig {
         domains: args.domains.clone(),
@@ -230,35 +229,45 @@ fn spawn_s3(
     };
     let directory = Arc::clone(&core.directory);
     let edge = S3Edge::new(core.objects.clone(), directory, Arc::clone(&core.clock), config);
-    edges.spawn(async move { Ok(edge.serve(listener, tls, stopped(stop)).await?) });
+    let stopped = tasks.stopped();
+    tasks.spawn(async move { Ok(edge.serve(listener, tls, stopped).await?) });
 }
 
-fn spawn_probes(
-    edges: &mut JoinSet<Result<()>>,
-    drives: Vec<Arc<Drive>>,
-    metrics: PrometheusHandle,
-    stop: watch::Receiver<bool>,
-) {
-    edges.spawn(async move {
-        let mut ticks = tokio::time::interval(PROBE_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let stop = stopped(stop);
-        tokio::pin!(stop);
+/// Looks after each drive by itself, so that one that hangs holds up no other, and after the
+/// metrics.
+fn spawn_probes(tasks: &mut Tasks, drives: &[Arc<Drive>], metrics: PrometheusHandle) {
+    for drive in drives {
+        let drive = Arc::clone(drive);
+        let probe = move || {
+            let drive = Arc::clone(&drive);
+            async move { drop(drive.probe().await) }
+        };
+        tasks.spawn(repeat(tasks.stopped(), probe));
+    }
+    let upkeep = move || {
+        metrics.run_upkeep();
+        std::future::ready(())
+    };
+    tasks.spawn(repeat(tasks.stopped(), upkeep));
+}
+
+/// Runs `work` every [`PROBE_INTERVAL`] until `stopped` resolves, which also ends a run under way.
+async fn repeat<F: Future<Output = ()>>(
+    stopped: impl Future<Output = ()>,
+    mut work: impl FnMut() -> F,
+) -> Result<()> {
+    let mut ticks = tokio::time::interval(PROBE_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let for_ever = async {
         loop {
-            tokio::select! {
-                () = &mut stop => return Ok(()),
-                _ = ticks.tick() => {}
-            }
-            for drive in &drives {
-                drive.probe().await;
-            }
-            metrics.run_upkeep();
+            ticks.tick().await;
+            work().await;
         }
-    });
-}
-
-fn flatten(ended: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
-    ended.context("a server task panicked")?
+    };
+    tokio::select! {
+        () = stopped => Ok(()),
+        () = for_ever => Ok(()),
+    }
 }
 
 /// Tells the operator how to use the server. The secret is printed only when it was just made.

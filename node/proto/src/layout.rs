@@ -15,6 +15,9 @@ pub struct LayoutDevice {
     pub failure_domain: String,
     /// Where the device is reached: a directory for an embedded drive.
     pub address: String,
+    /// The address was a mount point when the device was last seen there: an empty directory that
+    /// is none is then a drive that is not mounted, not an empty drive.
+    pub mount_point: bool,
 }
 
 /// Every device of a cluster. Changed only as a whole, by compare-and-set on its epoch.
@@ -79,6 +82,7 @@ mod tests {
             id: DeviceId(u32::try_from(id).expect("few devices")),
             failure_domain: (*domain).to_owned(),
             address: String::new(),
+            mount_point: false,
         };
         Layout {
             cluster: ClusterId([0; 16]),

@@ -22,6 +22,9 @@ pub(crate) fn run(args: RepairArgs) -> Result<()> {
     print::line(&format!("Repaired shards     {}", repair.repaired_shards))?;
     print::line(&format!("Failed attempts     {}", repair.failed_attempts))?;
     print::line(&format!("Waiting to reclaim  {}", repair.reclaim_queue))?;
+    let offline: Vec<String> = repair.offline_devices.iter().map(u32::to_string).collect();
+    let offline = if offline.is_empty() { "-".to_owned() } else { offline.join(", ") };
+    print::line(&format!("Offline devices     {offline}"))?;
     for rebuild in repair.rebuilding {
         let (whole, tenths) = (rebuild.done_per_mille / 10, rebuild.done_per_mille % 10);
         print::line(&format!("Rebuilding device {}  {whole}.{tenths} %", rebuild.device))?;

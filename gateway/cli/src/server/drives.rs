@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -47,7 +48,8 @@ pub(crate) async fn open(
 ) -> Result<(Layout, Vec<Arc<Drive>>)> {
     let row = meta.get(Table::Ctl, &ctl::layout())?;
     let stored = row.as_deref().map(Layout::decode).transpose()?;
-    let layout = plan(data, options, stored.as_ref())?;
+    let mut layout = plan(data, options, stored.as_ref())?;
+    note_mount_points(data.path(), &mut layout);
     layout.validate(TOLERATED_LOSSES).context(
         "with three or more drives (--drive), any two may fail without loss; fewer are refused",
     )?;
@@ -71,6 +73,7 @@ pub(crate) async fn open(
         // Its directory was made before the layout named it. One that is missing now is a drive
         // that is away, and must not come up as an empty directory on the disk below.
         config.create_directory = false;
+        config.format_if_empty = !is_unmounted(device, &config.directory);
         let drive = tokio::task::spawn_blocking(move || Drive::open(config))
             .await
             .context("opening a drive panicked")?
@@ -78,6 +81,28 @@ pub(crate) async fn open(
         drives.push(Arc::new(drive));
     }
     Ok((layout, drives))
+}
+
+/// Remembers which drives are mounted file systems, as seen while their superblock is there.
+fn note_mount_points(base: &Path, layout: &mut Layout) {
+    for device in &mut layout.devices {
+        let directory = base.join(&device.address);
+        if let Ok(Some(_)) = node_store::identify(&directory) {
+            device.mount_point = is_mount_point(&directory);
+        }
+    }
+}
+
+/// Whether the drive's file system is not mounted: what is there now is the disk beneath.
+fn is_unmounted(device: &LayoutDevice, directory: &Path) -> bool {
+    device.mount_point && !is_mount_point(directory)
+}
+
+/// Whether another file system begins at `directory`.
+fn is_mount_point(directory: &Path) -> bool {
+    let device_number = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    let parent = directory.parent().unwrap_or(directory);
+    device_number(directory).zip(device_number(parent)).is_some_and(|(own, parent)| own != parent)
 }
 
 /// The layout that the command line asks for, given the stored one.
@@ -176,7 +201,8 @@ fn place(layout: &mut Layout, address: String) -> Result<()> {
     }
     ensure_may_join(Path::new(&address))?;
     let id = layout.devices.last().map_or(0, |device| device.id.0 + 1);
-    layout.devices.push(new_device(id, address));
+    let mount_point = is_mount_point(Path::new(&address));
+    layout.devices.push(LayoutDevice { mount_point, ..new_device(id, address) });
     Ok(())
 }
 
@@ -221,7 +247,8 @@ fn ensure_ours(ours: ClusterId, theirs: ClusterId, address: &str) -> Result<()> 
 }
 
 fn new_device(id: u32, address: String) -> LayoutDevice {
-    LayoutDevice { id: DeviceId(id), failure_domain: format!("drive-{id}"), address }
+    let failure_domain = format!("drive-{id}");
+    LayoutDevice { id: DeviceId(id), failure_domain, address, mount_point: false }
 }
 
 fn embedded(data: &DataDir) -> Result<Layout> {
@@ -304,6 +331,16 @@ mod tests {
         assert!(foreign.to_string().contains("cat.jpg"), "{foreign}");
         let twice = plan(&data, &options(vec![path("a"), path("a")]), None);
         assert!(twice.expect_err("refused").to_string().contains("named twice"));
+    }
+
+    #[test]
+    fn drive_that_is_not_mounted_is_told_from_an_empty_one() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let device = new_device(0, String::new());
+        assert!(!is_unmounted(&device, dir.path()));
+        let mounted = LayoutDevice { mount_point: true, ..device };
+        assert!(is_unmounted(&mounted, dir.path()));
+        assert!(!is_unmounted(&mounted, Path::new("/proc")), "is a file system of its own");
     }
 
     /// Formats `directory` as a device of the cluster.

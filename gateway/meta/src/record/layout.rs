@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | cluster | 16 bytes |
 //! | epoch | u64 |
-//! | devices | list of id u32, failure domain string, address string |
+//! | devices | list of id u32, failure domain string, address string, mount point byte |
 
 use node_proto::Layout;
 
@@ -29,11 +29,12 @@ mod tests {
                 id: DeviceId(2),
                 failure_domain: "d".to_owned(),
                 address: "p".to_owned(),
+                mount_point: false,
             }],
         };
         let mut golden = vec![1];
         golden.extend_from_slice(&[7; 16]);
-        golden.extend_from_slice(&[0xac, 0x02, 1, 2, 1, b'd', 1, b'p']);
+        golden.extend_from_slice(&[0xac, 0x02, 1, 2, 1, b'd', 1, b'p', 0]);
         assert_eq!(layout.encode()[..], golden);
         assert_eq!(Layout::decode(&golden), Ok(layout));
     }

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use node_proto::{
-    DeviceId, DeviceUuid, Epoch, ManifestId, OpeningId, PlacementGroupId, ShardRoot, StripeSeq, UnixMillis,
+    DeviceId, DeviceUuid, Epoch, ManifestId, OpeningId, PlacementGroupId, ShardRoot, StripeSeq,
+    UnixMillis,
 };
 use proptest::collection::vec;
 use proptest::option::of;

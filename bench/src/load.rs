@@ -1,0 +1,418 @@
+//! Load on an S3 endpoint.
+//!
+//! Invariants:
+//! - the number of operations at once is the asked one: a worker sends its next request when the
+//!   answer to the last was read;
+//! - the warm-up ends when all its operations have ended; what begins after it counts, to its end,
+//!   so that time, costs and operations of the report belong together;
+//! - every worker measures at least one operation, however short the run;
+//! - every byte read is compared unless switched off; a wrong one makes the run fail.
+//!
+//! *Cancellation:* Ctrl-C drops the requests under way, reports what was measured, and removes the
+//! objects.
+//! *Limits:* memory is one content table (4 MiB), one histogram per worker and operation, and what
+//! connections buffer; object bodies are streamed.
+//!
+//! Deliberately absent: an open workload with a fixed arrival rate. A slow server is asked less
+//! often, so latencies under overload are flattering; compare rates at equal concurrency.
+
+mod endpoint;
+mod objects;
+mod operation;
+mod pattern;
+mod progress;
+mod recorder;
+mod report;
+mod session;
+mod signer;
+mod workload;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::{sync::Barrier, task::JoinSet};
+
+use self::{
+    endpoint::Endpoint,
+    operation::Done,
+    progress::{Counters, Progress},
+    recorder::Recorder,
+    report::{Cost, Setup},
+    session::{Failure, Session, Target},
+    signer::Signer,
+    workload::{Action, Choices, Workload},
+};
+use crate::{
+    args::{LoadArgs, Operation, Payload},
+    interrupt::{Interrupt, Stop},
+    measure::{Process, Usage},
+};
+
+pub(crate) use self::report::Report;
+
+/// How long a run takes without --duration and --count.
+const DURATION_DEFAULT: Duration = Duration::from_secs(10);
+/// How often memory is looked at and progress drawn. Chosen: cheap, and no peak of a second is
+/// missed.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a worker waits after a failure, so that a dead server is not asked in a tight loop.
+/// Chosen: short beside a reconnect after a restart.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
+/// S3's smallest part but the last.
+const PART_SIZE_MIN_BYTES: u64 = 5 << 20;
+/// S3's largest number of parts.
+const PARTS_MAX: u64 = 10_000;
+
+/// A checked run.
+pub(crate) struct Plan {
+    target: Arc<Target>,
+    workload: Arc<Workload>,
+    setup: Setup,
+    rules: Rules,
+    region: String,
+    concurrency: u16,
+    warm_up: Duration,
+    /// No end means until `count` operations are done or nothing is left to do.
+    duration: Option<Duration>,
+    count: Option<u64>,
+    server: Option<Process>,
+    keep: bool,
+    reuse: bool,
+    json: Option<PathBuf>,
+}
+
+/// How operations are carried out.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    payload: Payload,
+    part_size: u64,
+    verify: bool,
+    seed: u64,
+}
+
+/// What the workers of a run share.
+struct Run {
+    target: Arc<Target>,
+    workload: Arc<Workload>,
+    rules: Rules,
+    warm_up: Duration,
+    /// Where all workers and the one who measures meet after the warm-up.
+    warm: Barrier,
+    duration: Option<Duration>,
+    /// Operations that may still be begun.
+    tickets: Option<AtomicU64>,
+    counters: Counters,
+}
+
+impl Plan {
+    /// Checks the arguments.
+    ///
+    /// # Errors
+    /// When they contradict each other, or endpoint, credentials or the process are unusable.
+    pub(crate) fn from_args(args: LoadArgs) -> Result<Self> {
+        check_parts(&args)?;
+        ensure!(!args.timeout.is_zero(), "--timeout must not be zero");
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        ensure!(
+            !args.bucket.is_empty() && args.bucket.bytes().all(is_name),
+            "--bucket {:?} is no bucket name",
+            args.bucket
+        );
+        let server = args.server_pid.map(Process::Id);
+        if let (Some(process), Some(pid)) = (server, args.server_pid) {
+            process.usage().with_context(|| format!("cannot look at process {pid}"))?;
+        }
+        let workload = Workload::new(&args);
+        let setup = Setup {
+            endpoint: args.endpoint.clone(),
+            bucket: args.bucket.clone(),
+            operation: args.operation.name().to_owned(),
+            sizes: args.size.to_string(),
+            concurrency: args.concurrency,
+            payload: match args.payload {
+                Payload::Signed => "signed".to_owned(),
+                Payload::Unsigned => "unsigned".to_owned(),
+            },
+            verified: !args.no_verify,
+            prepared_objects: workload.prepared(),
+            seed: args.seed,
+        };
+        let target = Target {
+            endpoint: Endpoint::new(&args.endpoint, &args.ca_file)?,
+            signer: Signer::from_environment(&args.region)?,
+            bucket: args.bucket,
+            timeout: args.timeout,
+        };
+        let is_delete = args.operation == Operation::Delete;
+        Ok(Self {
+            target: Arc::new(target),
+            workload: Arc::new(workload),
+            setup,
+            rules: Rules {
+                payload: args.payload,
+                part_size: args.part_size,
+                verify: !args.no_verify,
+                seed: args.seed,
+            },
+            region: args.region,
+            concurrency: args.concurrency,
+            // Warming up would use up the objects.
+            warm_up: if is_delete { Duration::ZERO } else { args.warm_up },
+            duration: args.duration.or((args.count.is_none()).then_some(DURATION_DEFAULT)),
+            count: args.count,
+            server,
+            keep: args.keep,
+            reuse: args.reuse,
+            json: args.json,
+        })
+    }
+}
+
+fn check_parts(args: &LoadArgs) -> Result<()> {
+    let in_parts = match args.operation {
+        Operation::Multipart => true,
+        Operation::Mixed => args.mix.has(Operation::Multipart),
+        _ => false,
+    };
+    if in_parts {
+        let largest = args.size.largest();
+        ensure!(
+            args.part_size >= PART_SIZE_MIN_BYTES,
+            "--part-size is less than 5 MiB, the least that S3 takes"
+        );
+        ensure!(
+            largest.div_ceil(args.part_size) <= PARTS_MAX,
+            "--size {largest} in parts of {} bytes takes more than 10000 parts",
+            args.part_size
+        );
+    }
+    Ok(())
+}
+
+/// Runs the plan and prints the result. Returns whether it went well.
+///
+/// # Errors
+/// When the run cannot start, or its result cannot be written.
+pub(crate) async fn run(plan: Plan) -> Result<bool> {
+    let interrupt = Interrupt::listen();
+    let stop = interrupt.stop();
+    let mut session = Session::new(Arc::clone(&plan.target));
+    let limit = plan.target.timeout;
+    let made = operation::ensure_bucket(&mut session, &plan.region);
+    tokio::time::timeout(limit, made)
+        .await
+        .unwrap_or(Err(Failure::TimedOut))
+        .with_context(|| format!("cannot use bucket {:?}", plan.target.bucket))?;
+    drop(session);
+    let filled = !plan.reuse;
+    if filled {
+        objects::fill(&plan.target, &plan.workload, plan.rules.payload, &stop).await?;
+    }
+    let report = measure(&plan, &stop).await?;
+    print!("{}", report.render());
+    if let Some(path) = &plan.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if !plan.keep {
+        // After Ctrl-C, too: only the second one leaves objects behind.
+        objects::clear(&plan.target, &plan.workload, filled).await?;
+    }
+    Ok(report.is_good())
+}
+
+async fn measure(plan: &Plan, stop: &Stop) -> Result<Report> {
+    let run = Arc::new(Run {
+        target: Arc::clone(&plan.target),
+        workload: Arc::clone(&plan.workload),
+        rules: plan.rules,
+        warm_up: plan.warm_up,
+        warm: Barrier::new(usize::from(plan.concurrency) + 1),
+        duration: plan.duration,
+        tickets: plan.count.map(AtomicU64::new),
+        counters: Counters::default(),
+    });
+    let mut workers = JoinSet::new();
+    for worker in 0..plan.concurrency {
+        workers.spawn(work(Arc::clone(&run), worker, stop.clone()));
+    }
+    let mut gauges = [Gauge::new(plan.server), Gauge::new(Some(Process::Own))];
+    let mut recorder = Recorder::default();
+    let mut progress = Progress::new();
+    let mut ticker = tokio::time::interval(TICK);
+    let mut warm = std::pin::pin!(run.warm.wait());
+    let mut started = None;
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut warm, if started.is_none() => {
+                gauges.iter_mut().for_each(Gauge::start);
+                started = Some(Instant::now());
+            }
+            joined = workers.join_next() => match joined {
+                None => break,
+                Some(seen) => recorder.merge(seen.context("a worker died")?),
+            },
+            _ = ticker.tick() => {
+                gauges.iter_mut().for_each(Gauge::look);
+                let phase = if started.is_some() { "measuring" } else { "warming up" };
+                progress.draw(phase, &run.counters);
+            }
+        }
+    }
+    progress.clear();
+    let elapsed = match (started, recorder.last_end) {
+        (Some(start), Some(end)) => end.saturating_duration_since(start),
+        _ => Duration::ZERO,
+    };
+    let [server, client] = gauges.map(Gauge::finish);
+    let setup = plan.setup.clone();
+    Ok(Report::new(setup, recorder, elapsed, stop.is_set(), server, client))
+}
+
+/// Watches what a process uses.
+struct Gauge {
+    process: Option<Process>,
+    before: Option<Usage>,
+    rss_seen_bytes: u64,
+}
+
+impl Gauge {
+    fn new(process: Option<Process>) -> Self {
+        Self { process, before: None, rss_seen_bytes: 0 }
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        // A process that ended is missing from the report, which says enough.
+        self.process.and_then(|process| process.usage().ok())
+    }
+
+    fn start(&mut self) {
+        self.before = self.usage();
+    }
+
+    fn look(&mut self) {
+        if self.before.is_some()
+            && let Some(usage) = self.usage()
+        {
+            self.rss_seen_bytes = self.rss_seen_bytes.max(usage.rss_bytes);
+        }
+    }
+
+    fn finish(self) -> Option<Cost> {
+        Some(Cost::between(self.before?, self.usage()?, self.rss_seen_bytes))
+    }
+}
+
+/// One worker: operations one after the other, warm-up first.
+async fn work(run: Arc<Run>, worker: u16, stop: Stop) -> Recorder {
+    let mut worker = Worker {
+        choices: Choices::new(run.rules.seed, worker),
+        session: Session::new(Arc::clone(&run.target)),
+        recorder: Recorder::default(),
+        run,
+        stop,
+    };
+    let warm_until = Instant::now() + worker.run.warm_up;
+    while Instant::now() < warm_until && worker.step(false).await {}
+    // Everybody comes here, also after Ctrl-C, or the others would wait for ever.
+    worker.run.warm.wait().await;
+    let ends = worker.run.duration.map(|duration| Instant::now() + duration);
+    while worker.run.take_ticket() && worker.step(true).await {
+        if ends.is_some_and(|ends| Instant::now() >= ends) {
+            break;
+        }
+    }
+    worker.recorder
+}
+
+struct Worker {
+    run: Arc<Run>,
+    session: Session,
+    choices: Choices,
+    recorder: Recorder,
+    stop: Stop,
+}
+
+impl Worker {
+    /// One operation. Returns whether there may be another.
+    async fn step(&mut self, is_measured: bool) -> bool {
+        if self.stop.is_set() {
+            return false;
+        }
+        let Some(action) = self.run.workload.next(&mut self.choices) else { return false };
+        let operation = action.operation();
+        let outcome = tokio::select! {
+            biased;
+            () = self.stop.wait() => return false,
+            outcome = perform(&mut self.session, &self.run, action) => outcome,
+        };
+        let counters = &self.run.counters;
+        match outcome {
+            Ok(done) => {
+                let end = Instant::now();
+                counters.operations.fetch_add(1, Relaxed);
+                counters.bytes.fetch_add(done.bytes, Relaxed);
+                if is_measured {
+                    self.recorder.done(operation, done.bytes, end - done.started, end);
+                }
+            }
+            Err(failure) => {
+                counters.failures.fetch_add(1, Relaxed);
+                self.recorder.failed(operation, &failure, is_measured);
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+        true
+    }
+}
+
+impl Run {
+    /// Whether the count allows another operation.
+    fn take_ticket(&self) -> bool {
+        self.tickets.as_ref().is_none_or(|tickets| {
+            tickets.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+        })
+    }
+}
+
+async fn perform(session: &mut Session, run: &Run, action: Action) -> Result<Done, Failure> {
+    let limit = run.target.timeout;
+    match tokio::time::timeout(limit, carry_out(session, run, action)).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            session.disconnect();
+            Err(Failure::TimedOut)
+        }
+    }
+}
+
+async fn carry_out(session: &mut Session, run: &Run, action: Action) -> Result<Done, Failure> {
+    let Rules { payload, part_size, verify, .. } = run.rules;
+    match action {
+        Action::Put { key, content } => operation::put(session, &key, &content, payload).await,
+        Action::Multipart { key, content } => {
+            operation::multipart(session, &key, &content, part_size, payload).await
+        }
+        Action::Get { key, content } => operation::get(session, &key, &content, verify).await,
+        Action::RangedGet { key, content, range } => {
+            operation::ranged_get(session, &key, &content, range, verify).await
+        }
+        Action::Stat { key, content } => operation::stat(session, &key, &content).await,
+        Action::List { after, expected } => {
+            let workload = &run.workload;
+            let prefix = workload.prepared_prefix();
+            let after = after.map(|index| workload.prepared_key(index));
+            let expected = expected.map(|index| workload.prepared_key(index));
+            operation::list(session, &prefix, after.as_deref(), expected, verify).await
+        }
+        Action::Delete { key } => operation::delete(session, &key).await,
+    }
+}

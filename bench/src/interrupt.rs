@@ -27,7 +27,7 @@ impl Interrupt {
                 return std::future::pending().await;
             }
             let _ = sender.send(true);
-            eprintln!("\nstopping; Ctrl-C again ends at once and leaves objects behind");
+            eprintln!("\nstopping; Ctrl-C again ends at once and leaves what was written");
             let _ = tokio::signal::ctrl_c().await;
             std::process::exit(EXIT_INTERRUPTED);
         });

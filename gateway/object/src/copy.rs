@@ -7,13 +7,13 @@ use gateway_meta::{
 };
 
 use crate::{
-    ChecksumRequest, CopyObject, CopyReceipt, CopySource, ExpectedDigests, IncomingBody,
+    ChecksumRequest, CopyObject, CopyReceipt, CopySource, ExpectedDigests, Fault, IncomingBody,
     MetadataDirective, ObjectAttributes, ObjectReadError, ObjectWriteError, ResolvedRange,
     TaggingDirective,
     attributes::{effective_storage_class, validate_attributes},
     engine::Engine,
     get::Found,
-    limits::PUT_LEN_BYTES_MAX,
+    limits::{PUT_LEN_BYTES_MAX, READ_ATTEMPTS_MAX},
     put::check_key,
 };
 
@@ -25,20 +25,21 @@ impl Engine {
     ) -> Result<CopyReceipt, ObjectWriteError> {
         check_key(&request.target.key)?;
         let bucket = self.writable_bucket(&request.target.bucket)?;
-        let found = self.find_source(&request.source)?;
-        let metadata = &found.info.metadata;
-        if is_self_copy(&request) && !changes_something(&request, metadata) {
-            return Err(ObjectWriteError::SelfCopy);
-        }
-        check_source_len(metadata.len_bytes)?;
-        let attributes = attributes(&request, metadata);
-        validate_attributes(&attributes)?;
-        self.check_before_body(&bucket, &request.target.key, &request.condition)?;
-        // A checksum over parts makes no sense for a copy, which has none; its algorithm does.
-        let kept = metadata.checksum.as_ref().map(|checksum| checksum.algorithm);
-        let checksum = request.checksum.or(kept);
-        let whole = ResolvedRange { offset_bytes: 0, len_bytes: metadata.len_bytes };
-        let body = self.source_body(&found, whole, checksum).await?;
+        let plan = |found: &Found| {
+            let metadata = &found.info.metadata;
+            if is_self_copy(&request) && !changes_something(&request, metadata) {
+                return Err(ObjectWriteError::SelfCopy);
+            }
+            check_source_len(metadata.len_bytes)?;
+            validate_attributes(&attributes(&request, metadata))?;
+            self.check_before_body(&bucket, &request.target.key, &request.condition)?;
+            // A checksum over parts makes no sense for a copy, which has none; its algorithm does.
+            let kept = metadata.checksum.as_ref().map(|checksum| checksum.algorithm);
+            let whole = ResolvedRange { offset_bytes: 0, len_bytes: metadata.len_bytes };
+            Ok((whole, request.checksum.or(kept)))
+        };
+        let (found, body) = self.open_source(&request.source, plan).await?;
+        let attributes = attributes(&request, &found.info.metadata);
         let written = self.write_body(&bucket, body).await?;
         let written = self
             .publish_written(
@@ -53,9 +54,28 @@ impl Engine {
         Ok(CopyReceipt { written, source_version: found.info.version })
     }
 
+    /// Finds the source of a copy, lets `plan` say which of its bytes are wanted and with which
+    /// checksum, and opens them. A source that was replaced and reclaimed in between is found anew.
+    pub(crate) async fn open_source(
+        &self,
+        source: &CopySource,
+        plan: impl Fn(&Found) -> Result<(ResolvedRange, Option<ChecksumAlgorithm>), ObjectWriteError>,
+    ) -> Result<(Found, IncomingBody), ObjectWriteError> {
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let found = self.find_source(source)?;
+            let (range, checksum) = plan(&found)?;
+            match self.source_body(&found, range, checksum).await {
+                Ok(body) => return Ok((found, body)),
+                Err(_) if self.was_replaced(&source.object.key, &found)? => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        Err(Fault::Busy.into())
+    }
+
     /// Finds the source of a copy. Conditions on it that do not hold are failed preconditions, also
     /// those that would answer a GET with "not modified".
-    pub(crate) fn find_source(&self, source: &CopySource) -> Result<Found, ObjectWriteError> {
+    fn find_source(&self, source: &CopySource) -> Result<Found, ObjectWriteError> {
         let found = self.find(&source.object, source.version, &source.condition);
         found.map_err(|error| {
             ObjectWriteError::Source(match error {
@@ -73,12 +93,12 @@ impl Engine {
     }
 
     /// The bytes of a copy source, as a body to store.
-    pub(crate) async fn source_body(
+    async fn source_body(
         &self,
         found: &Found,
         range: ResolvedRange,
         checksum: Option<ChecksumAlgorithm>,
-    ) -> Result<IncomingBody, ObjectWriteError> {
+    ) -> Result<IncomingBody, Fault> {
         Ok(IncomingBody {
             stream: self.read_body(found, range).await?,
             len_bytes: Some(range.len_bytes),

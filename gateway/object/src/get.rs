@@ -46,7 +46,8 @@ impl Engine {
             let found = self.find(&request.target, request.version, &request.condition)?;
             match self.resolve_and_read(&request, &found).await {
                 Ok((wanted, body)) => return Ok(object_read(found.info, &wanted, body)),
-                Err(ObjectReadError::Fault(_)) if self.was_replaced(&request, &found)? => {}
+                Err(ObjectReadError::Fault(_))
+                    if self.was_replaced(&request.target.key, &found)? => {}
                 Err(error) => return Err(error),
             }
         }
@@ -62,7 +63,8 @@ impl Engine {
             let found = self.find(&request.target, request.version, &request.condition)?;
             match self.resolve(&request, &found.info).await {
                 Ok(wanted) => return Ok(object_read(found.info, &wanted, no_bytes())),
-                Err(ObjectReadError::Fault(_)) if self.was_replaced(&request, &found)? => {}
+                Err(ObjectReadError::Fault(_))
+                    if self.was_replaced(&request.target.key, &found)? => {}
                 Err(error) => return Err(error),
             }
         }
@@ -83,7 +85,7 @@ impl Engine {
                     let page = part_page(&found.info, parts, after, limit);
                     return Ok((found.info, page));
                 }
-                Err(_) if self.was_replaced(&request, &found)? => {}
+                Err(_) if self.was_replaced(&request.target.key, &found)? => {}
                 Err(fault) => return Err(fault.into()),
             }
         }
@@ -136,8 +138,8 @@ impl Engine {
     }
 
     /// Whether another version is current by now, so that a failed read says nothing.
-    fn was_replaced(&self, request: &GetObject, found: &Found) -> Result<bool, Fault> {
-        let current = self.current(found.bucket.id, &request.target.key)?;
+    pub(crate) fn was_replaced(&self, key: &str, found: &Found) -> Result<bool, Fault> {
+        let current = self.current(found.bucket.id, key)?;
         Ok(current.live().is_none_or(|live| live.body != found.info.metadata.body))
     }
 

@@ -12,6 +12,7 @@ use crate::{
     copy::check_source_len,
     data::WrittenBody,
     engine::{Engine, decode, unchanged},
+    get::Found,
     limits::{COMMIT_ATTEMPTS_MAX, PART_NUMBER_MAX},
     publish::contended,
     put::{fenced, whole_checksum},
@@ -42,16 +43,18 @@ impl Engine {
         check_part_number(number)?;
         let bucket = self.writable_bucket(&upload.target.bucket)?;
         let record = self.upload_record(bucket.id, &upload)?;
-        let found = self.find_source(&source)?;
-        let len_bytes = found.info.metadata.len_bytes;
-        let range = match range {
-            Some(range) => resolve_within(range, len_bytes)
-                .ok_or(ObjectWriteError::InvalidCopyRange { len_bytes })?,
-            None => ResolvedRange { offset_bytes: 0, len_bytes },
-        };
-        check_source_len(range.len_bytes)?;
         let algorithm = record.checksum.map(|(algorithm, _)| algorithm);
-        let body = self.source_body(&found, range, algorithm).await?;
+        let plan = |found: &Found| {
+            let len_bytes = found.info.metadata.len_bytes;
+            let range = match range {
+                Some(range) => resolve_within(range, len_bytes)
+                    .ok_or(ObjectWriteError::InvalidCopyRange { len_bytes })?,
+                None => ResolvedRange { offset_bytes: 0, len_bytes },
+            };
+            check_source_len(range.len_bytes)?;
+            Ok((range, algorithm))
+        };
+        let (found, body) = self.open_source(&source, plan).await?;
         let written = self.write_body(&bucket, body).await?;
         let receipt = self.commit_part(&bucket, &upload, number, written).await?;
         let version = found.info.version;

@@ -274,7 +274,8 @@ impl ObjectService {
         self.engine.data.repair_status().await
     }
 
-    /// Starts a scrub pass on every device that is not in one.
+    /// Starts a scrub pass on every device that is not in one, and compares what every device holds
+    /// with what manifests say it should hold; what is missing is recreated.
     pub fn start_scrub(&self) {
         self.engine.data.start_scrub();
     }

@@ -45,6 +45,11 @@ pub(crate) struct Slot {
     pub(crate) sweep_wanted: AtomicBool,
     /// Shards may be missing: repair works on it.
     pub(crate) rebuilding: AtomicBool,
+    /// Set while what the device lists is to be compared with what manifests say: the manifest to
+    /// go on with.
+    pub(crate) audit: Mutex<Option<u64>>,
+    /// When how far the device has come was last recorded.
+    pub(crate) mark_recorded: Mutex<Option<Instant>>,
     put_timeout: Duration,
     get_timeout: Duration,
     breaker_open: Duration,
@@ -126,6 +131,8 @@ impl Slot {
             latencies: Mutex::default(),
             sweep_wanted: AtomicBool::new(true),
             rebuilding: AtomicBool::new(false),
+            audit: Mutex::new(None),
+            mark_recorded: Mutex::new(None),
             put_timeout: config.put_timeout,
             get_timeout: config.get_timeout,
             breaker_open: config.breaker_open,
@@ -149,6 +156,11 @@ impl Slot {
 
     pub(crate) fn want_sweep(&self) {
         self.sweep_wanted.store(true, Ordering::Release);
+    }
+
+    /// Asks for a look for shards that are silently missing, unless one is under way.
+    pub(crate) fn want_audit(&self) {
+        self.audit.lock().get_or_insert(0);
     }
 
     fn avoid(&self) {

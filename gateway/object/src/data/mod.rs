@@ -52,7 +52,7 @@ pub(crate) use config::DataConfig;
 pub(crate) use lease::InFlight;
 pub(crate) use write::{WriteTarget, WrittenBody};
 
-use crate::worker::{Queues, Supervisor};
+use crate::worker::{Marks, Queues, Supervisor};
 use crate::{
     ByteStream, DeviceReport, Fault, IncomingBody, ObjectDeps, ObjectWriteError, RepairStatus,
     ResolvedRange, ScrubStatus,
@@ -105,7 +105,7 @@ impl DataPath {
     pub(crate) async fn open(deps: &ObjectDeps, config: DataConfig) -> Result<Self, Fault> {
         let (inner, queues) = Inner::open(deps, config).await?;
         let inner = Arc::new(inner);
-        crate::worker::observe_devices(&inner).await?;
+        crate::worker::observe_devices(&inner, Marks::WhenDue).await?;
         let supervisor = Supervisor::new(inner.config.random.clone());
         if inner.config.workers.enabled {
             supervisor.start_all(crate::worker::all(&inner, queues));
@@ -200,9 +200,13 @@ impl DataPath {
         ScrubStatus { devices: self.inner.devices.all().iter().map(progress).collect() }
     }
 
-    /// Starts a scrub pass on every device that is not in one.
+    /// Starts a scrub pass on every device that is not in one, and a look for shards that devices
+    /// should hold and do not list, which no scrub of a device can know of.
     pub(crate) fn start_scrub(&self) {
-        self.inner.devices.all().iter().for_each(|slot| slot.service.start_scrub());
+        for slot in self.inner.devices.all() {
+            slot.service.start_scrub();
+            slot.want_audit();
+        }
     }
 
     /// The devices as this process sees them.
@@ -221,6 +225,9 @@ impl DataPath {
     pub(crate) async fn shutdown(&self) {
         self.inner.closing.store(true, Ordering::Release);
         self.supervisor.stop().await;
+        if let Err(fault) = crate::worker::observe_devices(&self.inner, Marks::Now).await {
+            tracing::warn!(%fault, "the state of the devices was not recorded");
+        }
     }
 }
 
@@ -248,7 +255,10 @@ impl Inner {
             devices,
             placement,
             pins: pins::Pins::default(),
-            memory: memory::MemoryBudget::new(config.memory_limit_bytes),
+            memory: memory::MemoryBudget::new(
+                config.memory_limit_bytes,
+                u64::from(config.profile.stripe_len_bytes),
+            ),
             buffers: memory::BufferPool::new(idle_bytes_max),
             cpu: memory::CpuGate::new(config.cpu_jobs_max),
             clock: Arc::clone(&deps.clock),

@@ -4,10 +4,15 @@
 //! - the first bytes are there, verified, when the stream is handed out, so that what cannot be
 //!   read at all becomes a proper error;
 //! - the body stays pinned until the stream is dropped, so reclamation waits for it;
-//! - at most two windows are in memory per reader, the one going out and the next.
+//! - a window is fetched in a task of its own: a client that takes no bytes leaves nothing waiting
+//!   half-way, for memory, a device or a turn on the processor, that others wait for behind it;
+//! - at most two windows are in memory per reader, the one going out and the next, and the next only
+//!   while memory is plentiful.
 //!
-//! *Cancellation:* dropping the stream ends everything.
-//! *Limits:* all readers together by the memory budget; when it is tight, windows are short.
+//! *Cancellation:* dropping the stream aborts its tasks.
+//! *Limits:* all readers together by the memory budget. Once a quarter of it is used, a reader holds
+//! one window, and windows shrink with what is free, down to one chunk: readers that stall leave
+//! room for others. Ranges of at most a mebibyte may use what is kept for small requests.
 
 use std::collections::VecDeque;
 use std::pin::Pin as StdPin;
@@ -27,10 +32,11 @@ use gateway_meta::{
 };
 use gateway_seal::{ChunkIndex, ChunkPosition, ChunkSealer, TAG_LEN_BYTES};
 use node_proto::ManifestId;
+use tokio::task::JoinSet;
 
 use super::Inner;
 use super::keys::{BucketKeyId, SealedBody};
-use super::memory::Reservation;
+use super::memory::{Reservation, Share};
 use super::pins::Pin;
 use super::rows::corrupt;
 use super::stripe_read::{self, Window};
@@ -43,8 +49,8 @@ const FRAME_LEN_BYTES_MAX: usize = 256 << 10;
 /// Windows of one reader in memory: the one going out and the next.
 const WINDOWS_MAX: usize = 2;
 
-/// Plaintext per window while memory is tight. Chosen: sixteen chunks.
-const TIGHT_WINDOW_LEN_BYTES: usize = 1 << 20;
+/// Longest window while memory is not plentiful. Chosen: sixteen chunks.
+const SHORT_WINDOW_LEN_BYTES_MAX: u64 = 1 << 20;
 
 /// Starts reading `range` of a body of `object_len_bytes`.
 pub(crate) async fn read(
@@ -82,6 +88,7 @@ pub(crate) async fn read(
         ahead: FuturesOrdered::new(),
         ready: VecDeque::new(),
         put_off: None,
+        share: Share::of_request(range.len_bytes),
         started: false,
         _pin: pin,
     };
@@ -253,9 +260,10 @@ impl BodyPlan {
         if start >= end {
             return Err(missing());
         }
-        if data.memory.is_tight() {
+        if let Some(window_len_max) = data.memory.window_len_bytes_max() {
             let chunk_len = stripe.geometry.chunk_len_bytes();
-            let window_len = TIGHT_WINDOW_LEN_BYTES.max(chunk_len);
+            let window_len_max = window_len_max.min(SHORT_WINDOW_LEN_BYTES_MAX);
+            let window_len = usize::try_from(window_len_max).unwrap_or(usize::MAX).max(chunk_len);
             end = end.min((start + window_len) / chunk_len * chunk_len).max(start + 1);
         }
         self.offset = base + end as u64;
@@ -273,18 +281,19 @@ struct Reader {
     ready: VecDeque<Bytes>,
     /// Planned, but there was no memory to fetch it ahead.
     put_off: Option<Job>,
+    share: Share,
     started: bool,
     _pin: Pin,
 }
 
 impl Reader {
     /// Starts what may be started: what is needed now, and one window ahead of it if there is
-    /// memory for it.
+    /// plenty of memory.
     fn start(&mut self) -> Result<(), Fault> {
         let windows_max = WINDOWS_MAX.saturating_sub(self.ready.len());
         while !self.planned_all && self.ahead.len() < windows_max {
             let is_ahead = !self.ready.is_empty() || !self.ahead.is_empty();
-            if is_ahead && self.data.memory.is_tight() {
+            if is_ahead && !self.data.memory.is_plentiful() {
                 break;
             }
             let job = match self.put_off.take() {
@@ -295,8 +304,8 @@ impl Reader {
                 self.planned_all = true;
                 break;
             };
-            // What is only wanted ahead must not queue for memory: nobody may poll it for long.
-            let reserved = self.data.memory.try_reserve_two(job.footprint());
+            // What is only wanted ahead must not queue for memory: nobody may want it for long.
+            let reserved = self.data.memory.try_reserve_two(job.footprint(), self.share);
             if reserved.is_none() && is_ahead {
                 self.put_off = Some(job);
                 break;
@@ -309,7 +318,15 @@ impl Reader {
             };
             self.started = true;
             let data = Arc::clone(&self.data);
-            self.ahead.push_back(run(data, self.owner, job, reserved, wait_max).boxed());
+            self.ahead.push_back(match job {
+                Job::Inline { manifest, range } => {
+                    let bytes = inline(&data, self.owner, manifest, range);
+                    std::future::ready(bytes).boxed()
+                }
+                Job::Window(window) => {
+                    in_task(fetch(data, window, reserved, self.share, wait_max)).boxed()
+                }
+            });
         }
         Ok(())
     }
@@ -363,27 +380,39 @@ impl Stream for Reader {
     }
 }
 
-async fn run(
-    data: Arc<Inner>,
-    owner: AccountId,
-    job: Job,
-    reserved: Option<(Reservation, Reservation)>,
-    wait_max: Duration,
-) -> Result<Bytes, Fault> {
-    let (plaintext, shards) = job.footprint();
-    let (for_plaintext, for_shards) = match reserved {
-        Some(reserved) => reserved,
-        None => data.memory.reserve_two(plaintext, shards, wait_max).await?,
-    };
-    match job {
-        Job::Inline { manifest, range } => inline(&data, owner, manifest, range),
-        Job::Window(window) => {
-            let buffer = data.buffers.take(plaintext, Some(for_plaintext));
-            let bytes = stripe_read::read(&data, window, buffer).await;
-            drop(for_shards);
-            bytes
+/// Runs `work` to its end whether or not the result is polled for; dropping that aborts it.
+fn in_task<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Fault>> + Send + 'static,
+) -> impl Future<Output = Result<T, Fault>> {
+    let mut task = JoinSet::new();
+    task.spawn(work);
+    async move {
+        match task.join_next().await.expect("one task was spawned and is joined once") {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Err(Fault::ShuttingDown),
+            },
         }
     }
+}
+
+async fn fetch(
+    data: Arc<Inner>,
+    window: Window,
+    reserved: Option<(Reservation, Reservation)>,
+    share: Share,
+    wait_max: Duration,
+) -> Result<Bytes, Fault> {
+    let footprint = window.footprint();
+    let (for_plaintext, for_shards) = match reserved {
+        Some(reserved) => reserved,
+        None => data.memory.reserve_two(footprint, share, wait_max).await?,
+    };
+    let buffer = data.buffers.take(footprint.0, Some(for_plaintext));
+    let bytes = stripe_read::read(&data, window, buffer).await;
+    drop(for_shards);
+    bytes
 }
 
 fn inline(

@@ -19,7 +19,7 @@ use node_stripe::{Codec, Profile, StripeChunk, StripeGeometry, StripeSpec, shard
 use parking_lot::Mutex;
 
 use super::lease::StoredStripe;
-use super::memory::{Buffer, Reservation};
+use super::memory::{Buffer, Reservation, Share};
 use super::placement::Group;
 use super::{Inner, rows::corrupt};
 use crate::Fault;
@@ -200,7 +200,8 @@ async fn adapt(
         return Ok(encoded);
     }
     let len = shards_len_bytes(&geometry);
-    let reservation = data.memory.reserve(len, data.config.memory_wait_under_way_max).await?;
+    let wait_max = data.config.memory_wait_under_way_max;
+    let reservation = data.memory.reserve(len, Share::General, wait_max).await?;
     let buffer = data.buffers.take(len, Some(reservation));
     let job = move || {
         // Sealed chunks are the same in any geometry; only where they lie differs.

@@ -15,9 +15,10 @@ use gateway_meta::{
 };
 use gateway_seal::{AccountKeyPair, RootKey};
 use node_proto::{
-    ByteRange, ClusterId, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus, DeviceUuid,
-    Epoch, GetShardError, Layout, LayoutDevice, ListShardsError, ManualClock, PutShardError,
-    ScrubProgress, ShardEntry, ShardKey, ShardRoot, ShardService, UnixMillis,
+    ByteRange, ClusterId, Continuity, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus,
+    DeviceUuid, Epoch, GetShardError, Layout, LayoutDevice, ListShardsError, ManualClock,
+    OpeningId, PutShardError, ScrubProgress, ShardEntry, ShardKey, ShardRoot, ShardService,
+    UnixMillis,
 };
 use node_stripe::{Profile, shard_root};
 use parking_lot::Mutex;
@@ -55,6 +56,15 @@ pub(crate) struct SimDevice {
 struct SimState {
     uuid: u8,
     open_count: u64,
+    /// Openings so far, whatever copy of the drive they found.
+    openings: u64,
+    opening: u64,
+    previous: Option<u64>,
+    found_mark: u64,
+    /// Changes that are durable.
+    mark: u64,
+    content_lost: bool,
+    scrub_passes: u64,
     faults: Faults,
     shards: BTreeMap<ShardKey, (ShardRoot, Vec<u8>)>,
     damaged: Vec<ShardKey>,
@@ -62,9 +72,35 @@ struct SimState {
     puts: usize,
 }
 
+/// A copy of a drive.
+pub(crate) struct SimImage {
+    uuid: u8,
+    open_count: u64,
+    opening: u64,
+    mark: u64,
+    shards: BTreeMap<ShardKey, (ShardRoot, Vec<u8>)>,
+}
+
+impl SimState {
+    /// Opens the drive anew, with what is on it.
+    fn open(&mut self, previous: Option<u64>, content_lost: bool) {
+        self.openings += 1;
+        self.opening = self.openings;
+        self.previous = previous;
+        self.open_count += 1;
+        self.found_mark = self.mark;
+        self.content_lost = content_lost;
+    }
+}
+
+fn opening_id(opening: u64) -> OpeningId {
+    OpeningId(u128::from(opening).to_le_bytes())
+}
+
 impl SimDevice {
     fn new(id: u32) -> Self {
-        let state = SimState { uuid: 1, open_count: 1, ..SimState::default() };
+        let mut state = SimState { uuid: 1, ..SimState::default() };
+        state.open(None, false);
         Self { id: DeviceId(id), state: Mutex::new(state) }
     }
 
@@ -80,8 +116,43 @@ impl SimDevice {
     pub(crate) fn wipe(&self) {
         let mut state = self.state.lock();
         state.uuid += 1;
-        state.open_count = 1;
+        (state.open_count, state.mark) = (0, 0);
         state.shards.clear();
+        state.open(None, false);
+    }
+
+    /// Closes the drive and opens it again.
+    pub(crate) fn reopen(&self) {
+        let mut state = self.state.lock();
+        let previous = state.opening;
+        state.open(Some(previous), false);
+    }
+
+    /// Opens the drive again without shards whose segments were cut off.
+    pub(crate) fn reopen_without(&self, lost: &[ShardKey]) {
+        let mut state = self.state.lock();
+        lost.iter().for_each(|key| drop(state.shards.remove(key)));
+        let previous = state.opening;
+        state.open(Some(previous), true);
+    }
+
+    /// Copies the drive while it runs.
+    pub(crate) fn image(&self) -> SimImage {
+        let state = self.state.lock();
+        let SimState { uuid, open_count, opening, mark, .. } = *state;
+        SimImage { uuid, open_count, opening, mark, shards: state.shards.clone() }
+    }
+
+    /// Puts a copy in place of the drive and opens it `times` times.
+    pub(crate) fn restore(&self, image: SimImage, times: u64) {
+        let mut state = self.state.lock();
+        (state.uuid, state.open_count) = (image.uuid, image.open_count);
+        (state.mark, state.shards) = (image.mark, image.shards);
+        let mut previous = image.opening;
+        for _ in 0..times {
+            state.open(Some(previous), false);
+            previous = state.opening;
+        }
     }
 
     /// Restores an older copy of the drive: `kept` shards survive.
@@ -177,6 +248,7 @@ impl SimDevice {
         match state.shards.get(&key) {
             Some((old, _)) if *old != root && !replacing => Err(PutShardError::Conflict { key }),
             _ => {
+                state.mark += 1;
                 state.shards.insert(key, (root, payload.to_vec()));
                 Ok(())
             }
@@ -230,6 +302,7 @@ impl ShardService for SimDevice {
             return Err(DeleteShardsError::Offline { device: self.id, reason: self.offline() });
         }
         for key in keys {
+            state.mark += 1;
             state.shards.remove(&key);
         }
         Ok(())
@@ -260,6 +333,17 @@ impl ShardService for SimDevice {
             device: self.id,
             uuid: (!offline).then_some(DeviceUuid([state.uuid; 16])),
             open_count: if offline { 0 } else { state.open_count },
+            continuity: if offline {
+                Continuity::default()
+            } else {
+                Continuity {
+                    opening: opening_id(state.opening),
+                    previous: state.previous.map(opening_id),
+                    found_mark: state.found_mark,
+                    mark: state.mark,
+                    content_lost: state.content_lost,
+                }
+            },
             health: match (offline, full) {
                 (true, _) => DeviceHealth::Offline,
                 (false, true) => DeviceHealth::Full,
@@ -272,10 +356,14 @@ impl ShardService for SimDevice {
         }
     }
 
-    fn start_scrub(&self) {}
+    /// Passes end as soon as they begin, and find nothing.
+    fn start_scrub(&self) {
+        self.state.lock().scrub_passes += 1;
+    }
 
     fn scrub_progress(&self) -> ScrubProgress {
-        ScrubProgress::default()
+        let completed_passes = self.state.lock().scrub_passes;
+        ScrubProgress { completed_passes, ..ScrubProgress::default() }
     }
 
     fn take_damaged(&self, limit: usize) -> Vec<ShardKey> {
@@ -312,6 +400,7 @@ impl Cluster {
             id: device.id,
             failure_domain: format!("drive-{}", device.id.0),
             address: String::new(),
+            mount_point: false,
         };
         ObjectDeps {
             meta: Arc::clone(&self.meta) as _,

@@ -20,6 +20,7 @@ use crate::{
 
 mod faults;
 mod placement;
+mod stalled;
 
 #[tokio::test]
 async fn every_length_around_every_threshold_comes_back() {

@@ -8,7 +8,8 @@
 //! *Cancellation:* dropping the future drops what is in flight; the upload's id stops being in
 //! flight last, and what was stored is deleted in the background.
 //! *Crash consistency:* the lease is fenced at the next start; the sweeper collects the shards.
-//! *Limits:* stripes in flight per upload, and all uploads together by the memory budget.
+//! *Limits:* stripes in flight per upload, and all uploads together by the memory budget, of
+//! which a part is kept for declared bodies of at most a mebibyte.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -27,6 +28,7 @@ use super::digest::Digests;
 use super::keys::{BucketKeyId, SealedBody};
 use super::lease::InFlight;
 use super::manifest::NewManifest;
+use super::memory::Share;
 use super::rows::put;
 use super::stripe_write::{
     HAND_OFF_LEN_BYTES_MIN, NewStripe, Plain, UploadContext, geometry_of, shards_len_bytes, store,
@@ -315,7 +317,8 @@ impl Upload<'_> {
         };
         // Both at once: an upload that held plaintext while it waits for room to encode could wait
         // for others that do the same.
-        let mut reserving = pin!(self.data.memory.reserve_two(len_max, shards, wait));
+        let share = self.receiver.declared.map_or(Share::General, Share::of_request);
+        let mut reserving = pin!(self.data.memory.reserve_two((len_max, shards), share, wait));
         let (for_plain, for_shards) = loop {
             let Self { pipeline, .. } = self;
             tokio::select! {

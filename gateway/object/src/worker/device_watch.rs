@@ -1,10 +1,19 @@
 //! Notices devices that come, go, or return empty or old.
 //!
 //! Invariants:
-//! - a device whose formatting changed, or whose open count fell, has a rebuild noted in its record
-//!   before anything relies on its shards being there;
+//! - a device has a rebuild noted in its record, before anything relies on its shards being there,
+//!   when its formatting changed, its open count fell, it found content lost, or its opening does
+//!   not continue the recorded one: it names another predecessor, or found less than was recorded;
+//! - an opening is recorded as soon as it is seen, how far the device had come then, from time to
+//!   time, and at shutdown;
 //! - a device that was away is swept: deletes may have missed it. Nothing it should hold is
-//!   missing, because stripes written meanwhile went elsewhere.
+//!   missing, because stripes written meanwhile went elsewhere;
+//! - a scrub pass that ends is followed by a look for shards that the device does not even list.
+//!
+//! *Crash consistency:* a device that is opened again before an opening was recorded is rebuilt for
+//! nothing: a walk that finds everything in place.
+//! *Limits:* one commit per device and opening, and one per device and [`MARK_INTERVAL`] while the
+//! device is written to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +26,7 @@ use gateway_meta::{
     record::{DeviceRecord, RebuildState, Record},
 };
 use node_proto::{DeviceHealth, DeviceId, DeviceStatus};
+use tokio::time::Instant;
 
 use super::{Pace, Worker};
 use crate::Fault;
@@ -24,15 +34,29 @@ use crate::data::Inner;
 use crate::data::devices::Slot;
 use crate::data::rows::{decode, put, unchanged};
 
+/// Time between records of how far a device has come. Chosen: a copy of a drive that is younger
+/// than this may be taken for the drive itself, and a small commit in this time costs nothing.
+const MARK_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The worker.
 pub(super) struct DeviceWatch {
     data: Arc<Inner>,
     was_up: BTreeMap<DeviceId, bool>,
+    passes: BTreeMap<DeviceId, u64>,
+}
+
+/// When to record how far the devices have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Marks {
+    /// From time to time.
+    WhenDue,
+    /// Now, because nothing is recorded after this.
+    Now,
 }
 
 impl DeviceWatch {
     pub(super) fn new(data: Arc<Inner>) -> Self {
-        Self { data, was_up: BTreeMap::new() }
+        Self { data, was_up: BTreeMap::new(), passes: BTreeMap::new() }
     }
 }
 
@@ -51,6 +75,10 @@ impl Worker for DeviceWatch {
         for slot in self.data.devices.all() {
             let is_up = slot.is_up();
             up += usize::from(is_up);
+            let passes = slot.service.scrub_progress().completed_passes;
+            if self.passes.insert(slot.id(), passes).is_some_and(|seen| seen < passes) {
+                slot.want_audit();
+            }
             let was_up = self.was_up.insert(slot.id(), is_up);
             if is_up && was_up == Some(false) {
                 tracing::info!(device = slot.id().0, "device is back");
@@ -62,33 +90,37 @@ impl Worker for DeviceWatch {
         }
         metrics::gauge!("datamesh_device_up").set(up as f64);
         metrics::gauge!("datamesh_memory_used_bytes").set(self.data.memory.used_bytes() as f64);
-        observe_devices(&self.data).await?;
+        observe_devices(&self.data, Marks::WhenDue).await?;
         Ok(Pace::Idle)
     }
 }
 
 /// Compares every device with its record and brings the records up to date.
-pub(crate) async fn observe_devices(data: &Arc<Inner>) -> Result<(), Fault> {
+pub(crate) async fn observe_devices(data: &Arc<Inner>, marks: Marks) -> Result<(), Fault> {
     for slot in data.devices.all() {
-        observe(data, slot).await?;
+        observe(data, slot, marks).await?;
     }
     Ok(())
 }
 
-async fn observe(data: &Inner, slot: &Slot) -> Result<(), Fault> {
+async fn observe(data: &Inner, slot: &Slot, marks: Marks) -> Result<(), Fault> {
     let row_key = key::ctl::device(slot.id());
     let old = data.rows.get(Table::Ctl, &row_key)?;
     let known = old.as_deref().map(decode::<DeviceRecord>).transpose()?;
     let rebuild = known.as_ref().and_then(|record| record.rebuild.as_ref());
     slot.rebuilding.store(rebuild.is_some(), Ordering::Release);
     let status = slot.service.status();
-    let Some(record) = next_record(data, &status, known.as_ref()) else { return Ok(()) };
+    let is_mark_due = marks == Marks::Now
+        || slot.mark_recorded.lock().is_none_or(|at| at.elapsed() >= MARK_INTERVAL);
+    let next = next_record(data, &status, known.as_ref(), is_mark_due);
+    let Some(record) = next else { return Ok(()) };
     if old.as_ref().is_some_and(|old| *old == record.encode()) {
         return Ok(());
     }
     let is_new_rebuild = record.rebuild.is_some() && rebuild.is_none();
     if is_new_rebuild {
-        tracing::warn!(device = slot.id().0, "device returned empty or old; rebuilding it");
+        let reason = "device returned empty, old or with losses; rebuilding it";
+        tracing::warn!(device = slot.id().0, reason);
         metrics::counter!("datamesh_repair_rebuilds_total").increment(1);
     }
     let guards = vec![unchanged(Table::Ctl, row_key.clone(), old)];
@@ -96,7 +128,9 @@ async fn observe(data: &Inner, slot: &Slot) -> Result<(), Fault> {
     // A lost race means that the rebuild moved on; the next look compares again.
     if data.rows.commit(guards, ops).await?.is_none() {
         slot.rebuilding.store(record.rebuild.is_some(), Ordering::Release);
-        if known.is_none_or(|known| known.open_count != record.open_count) {
+        *slot.mark_recorded.lock() = Some(Instant::now());
+        let opening = |record: &DeviceRecord| (record.opening, record.open_count);
+        if known.is_none_or(|known| opening(&known) != opening(&record)) {
             slot.want_sweep();
         }
     }
@@ -108,6 +142,7 @@ fn next_record(
     data: &Inner,
     status: &DeviceStatus,
     known: Option<&DeviceRecord>,
+    is_mark_due: bool,
 ) -> Option<DeviceRecord> {
     if status.health == DeviceHealth::Offline {
         return None;
@@ -115,13 +150,26 @@ fn next_record(
     let (uuid, open_count) = (status.uuid?, status.open_count);
     let from_start = Some(RebuildState { next_manifest: 0, rebuilt_shards: 0 });
     let rebuild = match known {
-        Some(known) if known.uuid == uuid && open_count >= known.open_count => {
-            known.rebuild.clone()
-        }
+        Some(known) if continues(status, known) => known.rebuild.clone(),
         Some(_) => from_start,
         // A device without a record is new, unless groups with it were made already.
         None if data.placement.groups_with(status.device).is_empty() => None,
         None => from_start,
     };
-    Some(DeviceRecord { uuid, open_count, rebuild })
+    let opening = status.continuity.opening;
+    let recorded = known.filter(|known| known.opening == opening && !is_mark_due);
+    let mark = recorded.map_or(status.continuity.mark, |known| known.mark);
+    Some(DeviceRecord { uuid, open_count, opening, mark, rebuild })
+}
+
+/// Whether a device holds everything that it held when `known` was recorded.
+fn continues(status: &DeviceStatus, known: &DeviceRecord) -> bool {
+    let found = &status.continuity;
+    let same_drive = status.uuid == Some(known.uuid) && status.open_count >= known.open_count;
+    let same_opening = found.opening == known.opening;
+    // What an opening found is judged once, when it is seen first.
+    let next_opening = found.previous == Some(known.opening)
+        && found.found_mark >= known.mark
+        && !found.content_lost;
+    same_drive && (same_opening || next_opening)
 }

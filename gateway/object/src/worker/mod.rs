@@ -8,7 +8,7 @@
 //! | `damage` | records damaged shards, from reads and from scrubs |
 //! | `repair` | recreates damaged shards, fewest losses to spare first |
 //! | `devices` | notices devices that come, go, or return empty or old |
-//! | `rebuild` | recreates everything that a returned device lacks |
+//! | `rebuild` | recreates everything that a returned device lacks, or a device lost silently |
 //!
 //! Invariants:
 //! - a step is bounded and may be dropped: what it had not committed is done again;
@@ -43,7 +43,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use device_watch::observe_devices;
+pub(crate) use device_watch::{Marks, observe_devices};
 pub(crate) use status::repair_status;
 #[cfg(test)]
 pub(crate) use stepping::Workers;

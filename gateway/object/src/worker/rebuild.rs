@@ -1,11 +1,16 @@
-//! Recreates everything that a device lacks which returned empty or old.
+//! Recreates everything that a device lacks which returned empty or old, and, after scrubs, what any
+//! device lost without noticing.
 //!
 //! Walks the manifests of all groups with the device, ascending, compares what should be there with
 //! what the device lists, and recreates the difference. Bodies that were in flight when the walk
 //! began may be committed behind it; they are looked at once they are no longer in flight.
 //!
-//! *Crash consistency:* progress is kept in the device's record, and no upload survives a crash, so
-//! the walk goes on where it stopped.
+//! An audit, which follows a scrub, is the same walk over a device that should lack nothing. It does
+//! not count as a rebuild: nothing is known to be missing. It needs no second look at bodies in
+//! flight, which the next audit meets.
+//!
+//! *Crash consistency:* progress of a rebuild is kept in the device's record, and no upload survives
+//! a crash, so the walk goes on where it stopped. An audit cut off by a crash is left to the next.
 //! *Limits:* a bounded number of stripes at once, within the bandwidth shared with repair.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,6 +95,24 @@ impl Rebuild {
     }
 }
 
+impl Rebuild {
+    /// Takes a step of the first audit that is wanted.
+    async fn audit(&self) -> Result<Pace, Fault> {
+        let mut up = self.data.devices.all().iter().filter(|slot| slot.is_up());
+        let wanted = up.find_map(|slot| Some((slot, (*slot.audit.lock())?)));
+        let Some((slot, next_manifest)) = wanted else { return Ok(Pace::Idle) };
+        let walk = Walk { data: &self.data, throttle: &self.throttle, slot };
+        let (batch, next_manifest) = walk.next_batch(next_manifest).await?;
+        let restored = walk.restore_all(&batch).await?;
+        if restored > 0 {
+            metrics::counter!("datamesh_repair_vanished_shards_total").increment(restored);
+            tracing::warn!(device = slot.id().0, restored, "recreated shards that had vanished");
+        }
+        *slot.audit.lock() = next_manifest;
+        Ok(Pace::More)
+    }
+}
+
 fn read_record(
     data: &Inner,
     slot: &Slot,
@@ -113,9 +136,9 @@ impl Worker for Rebuild {
     }
 
     async fn step(&mut self) -> Result<Pace, Fault> {
-        let Some((value, record, state)) = self.pick()? else { return Ok(Pace::Idle) };
+        let Some((value, record, state)) = self.pick()? else { return self.audit().await };
         let Some(run) = &self.run else { return Ok(Pace::Idle) };
-        let walk = Walk { data: &self.data, throttle: &self.throttle, run };
+        let walk = Walk { data: &self.data, throttle: &self.throttle, slot: &run.slot };
         let (batch, next_manifest) = walk.next_batch(state.next_manifest).await?;
         if let Some(next_manifest) = next_manifest {
             let rebuilt = walk.restore_all(&batch).await?;
@@ -142,7 +165,7 @@ impl Worker for Rebuild {
 struct Walk<'a> {
     data: &'a Arc<Inner>,
     throttle: &'a Throttle,
-    run: &'a Run,
+    slot: &'a Slot,
 }
 
 impl Walk<'_> {
@@ -152,7 +175,7 @@ impl Walk<'_> {
         let mut manifests = BTreeSet::new();
         // Beyond the last manifest of a cut-off list, that list may hold smaller ones.
         let mut complete_to = u64::MAX;
-        for (group, _) in self.data.placement.groups_with(self.run.slot.id()) {
+        for (group, _) in self.data.placement.groups_with(self.slot.id()) {
             let range = KeyRange {
                 start: key::pgidx(group, ManifestId(next)),
                 ..KeyRange::prefix(&key::pgidx_prefix(group))
@@ -173,7 +196,7 @@ impl Walk<'_> {
     /// Recreates what the device lacks of `manifests`, ascending; returns how many shards that was.
     async fn restore_all(&self, manifests: &[ManifestId]) -> Result<u64, Fault> {
         let positions: BTreeMap<PlacementGroupId, u8> =
-            self.data.placement.groups_with(self.run.slot.id()).into_iter().collect();
+            self.data.placement.groups_with(self.slot.id()).into_iter().collect();
         let (mut expected, mut rebuilt) = (Vec::new(), 0);
         for manifest in manifests {
             let mut range = KeyRange::prefix(&key::manifest(*manifest));
@@ -224,9 +247,9 @@ impl Walk<'_> {
         let (mut after, last) = (before(first.key), last.key);
         let mut present: BTreeMap<ShardKey, ShardEntry> = BTreeMap::new();
         loop {
-            let listed = self.run.slot.service.list(after, LIST_LEN).await.map_err(|error| {
+            let listed = self.slot.service.list(after, LIST_LEN).await.map_err(|error| {
                 // The next step finds the device offline and waits for it.
-                tracing::info!(device = self.run.slot.id().0, %error, "rebuild waits");
+                tracing::info!(device = self.slot.id().0, %error, "rebuild waits");
                 Fault::Busy
             })?;
             let Some(end) = listed.last().map(|entry| entry.key) else { break };
@@ -247,8 +270,12 @@ impl Walk<'_> {
 
     /// Recreates one shard; whether it was.
     async fn recreate(&self, shard: Expected) -> Result<bool, Fault> {
-        let Some(stripe) = self.data.manifests.stripe(shard.key.manifest, shard.stripe_index)?
-        else {
+        let manifest = shard.key.manifest;
+        // A body that was reclaimed since its page was read lacks nothing; its page may be cached.
+        if self.data.rows.get(Table::Mf, &key::mf(manifest, 0))?.is_none() {
+            return Ok(false);
+        }
+        let Some(stripe) = self.data.manifests.stripe(manifest, shard.stripe_index)? else {
             return Ok(false);
         };
         let scope = Scope::Missing(shard.key.index);
@@ -270,7 +297,7 @@ impl Walk<'_> {
     /// Saves progress; whether the record was still the one that was read. If not, the device
     /// changed again, and the next step starts from what the record says then.
     async fn save(&self, old: Bytes, record: DeviceRecord) -> Result<bool, Fault> {
-        let row_key = key::ctl::device(self.run.slot.id());
+        let row_key = key::ctl::device(self.slot.id());
         let guard = Guard::Equals { table: Table::Ctl, key: row_key.clone(), value: old.clone() };
         if record.encode() == old {
             return Ok(true);

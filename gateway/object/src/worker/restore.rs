@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::Fault;
 use crate::data::Inner;
 use crate::data::manifest::Stripe;
+use crate::data::memory::Share;
 use crate::data::rows::corrupt;
 use crate::data::stripe_read::{ShardSet, WholeShard, slot_of, whole_shard};
 
@@ -87,7 +88,8 @@ pub(super) async fn restore(
     let shard_count = usize::from(stripe.geometry.shard_count());
     let wait_max = data.config.memory_wait_under_way_max;
     throttle.wait_for((shard_count * shard_len) as u64).await;
-    let _reservation = data.memory.reserve(2 * shard_count * shard_len, wait_max).await?;
+    let _reservation =
+        data.memory.reserve(2 * shard_count * shard_len, Share::General, wait_max).await?;
     let found = look(data, stripe, scope).await?;
     if found.bad.is_empty() {
         let reached_all = found.unreachable == 0;

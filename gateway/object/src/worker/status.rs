@@ -1,5 +1,6 @@
 //! Where repair, rebuild and reclamation stand, for operators.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,28 +18,40 @@ const COUNTED_MAX: u64 = 1 << 20;
 /// Collects the status.
 pub(crate) async fn repair_status(data: &Arc<Inner>) -> Result<RepairStatus, Fault> {
     let first = data.rows.scan(Table::Repair, KeyRange::all(), 1).await?;
-    let least_margin = first
+    let waiting_margin = first
         .first()
         .and_then(|(row_key, _)| key::parse_repair(row_key))
         .map(|(margin, ..)| margin);
     let highest = data.leases.highest_id()?.max(1);
-    let mut rebuilding = Vec::new();
+    let (mut rebuilding, mut offline_devices) = (Vec::new(), Vec::new());
+    let mut lacking_domains = BTreeSet::new();
     for slot in data.devices.all() {
         let row_key = key::ctl::device(slot.id());
         let record: Option<DeviceRecord> = data.rows.record(Table::Ctl, &row_key)?;
-        if let Some(state) = record.and_then(|record| record.rebuild) {
-            let done = u128::from(state.next_manifest) * 1000 / u128::from(highest);
+        let rebuild = record.and_then(|record| record.rebuild).map(|state| state.next_manifest);
+        let is_up = slot.is_up();
+        if !is_up {
+            offline_devices.push(slot.id());
+        }
+        if rebuild.is_some() || !is_up {
+            lacking_domains.insert(slot.layout.failure_domain.as_str());
+        }
+        if let Some(next_manifest) = rebuild.or(*slot.audit.lock()) {
+            let done = u128::from(next_manifest) * 1000 / u128::from(highest);
             rebuilding.push((slot.id(), u16::try_from(done.min(1000)).expect("at most 1,000")));
         }
     }
+    let lacking = u8::try_from(lacking_domains.len()).unwrap_or(u8::MAX);
+    let device_margin = (lacking > 0).then(|| data.config.profile.m.saturating_sub(lacking));
     let queued_stripes = count(data, Table::Repair).await?;
     metrics::gauge!("datamesh_repair_queue").set(queued_stripes as f64);
     Ok(RepairStatus {
         queued_stripes,
-        least_margin,
+        least_margin: waiting_margin.into_iter().chain(device_margin).min(),
         repaired_shards: data.repaired_shards.load(Ordering::Relaxed),
         failed_attempts: data.failed_repairs.load(Ordering::Relaxed),
         rebuilding,
+        offline_devices,
         reclaim_queue: count(data, Table::Gcq).await?,
     })
 }

@@ -20,6 +20,7 @@ use crate::{Fault, ResolvedRange};
 
 const LEN: usize = 200_000;
 
+mod continuity;
 mod recovery;
 mod simulation;
 

@@ -234,6 +234,7 @@ fn six_devices() -> (Layout, Vec<Arc<dyn ShardService>>) {
         id,
         failure_domain: format!("domain {}", id.0),
         address: "memory".to_owned(),
+        mount_point: false,
     };
     let layout = Layout {
         cluster: ClusterId([1; 16]),
@@ -321,6 +322,7 @@ impl ShardService for MemoryDevice {
             device: self.id,
             uuid: Some(DeviceUuid([u8::try_from(self.id.0).unwrap(); 16])),
             open_count: 1,
+            continuity: node_proto::Continuity::default(),
             health: DeviceHealth::Online,
             reason: None,
             capacity_bytes: 1 << 40,

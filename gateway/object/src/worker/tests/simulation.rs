@@ -100,7 +100,8 @@ impl Simulation {
         self.afflicted.insert(index);
         let device = &self.cluster.devices[index];
         let keys = device.keys();
-        match self.random.below(5) {
+        match self.random.below(6) {
+            5 => device.reopen_without(&keys[..keys.len() / 2]),
             0 => device.set_offline(true),
             1 => device.wipe(),
             2 if !keys.is_empty() => {

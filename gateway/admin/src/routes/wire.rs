@@ -125,18 +125,21 @@ pub struct DeviceList {
 /// `GET /repair`, answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Repair {
-    /// Whether nothing waits: no stripe, no device.
+    /// Whether nothing waits: no stripe, and no device is being rebuilt, audited or offline.
     pub idle: bool,
     /// Stripes that wait.
     pub queued_stripes: u64,
-    /// The fewest further losses that any waiting stripe survives.
+    /// The fewest further losses that everything survives, counting devices that are offline or
+    /// being rebuilt as lost; absent when nothing waits and all devices are there.
     pub least_margin: Option<u8>,
     /// Shards recreated since the process started.
     pub repaired_shards: u64,
     /// Attempts that failed since the process started; they are retried.
     pub failed_attempts: u64,
-    /// Devices being rebuilt.
+    /// Devices being rebuilt, or compared with the manifests after a scrub.
     pub rebuilding: Vec<Rebuild>,
+    /// Devices that are offline, by their slots in the layout.
+    pub offline_devices: Vec<u32>,
     /// Bodies whose shards wait to be deleted.
     pub reclaim_queue: u64,
 }

@@ -37,17 +37,18 @@ impl From<Fault> for Failure {
 fn fault_failure(fault: &Fault) -> Failure {
     let failure = match fault {
         Fault::Busy => retry(Code::SlowDown),
-        Fault::TooFewDevices { .. } | Fault::MetadataUnavailable { .. } | Fault::ShuttingDown => {
-            retry(Code::ServiceUnavailable)
-        }
+        // Shards that are out of reach for now come back with their devices.
+        Fault::TooFewDevices { .. }
+        | Fault::Unreadable { .. }
+        | Fault::MetadataUnavailable { .. }
+        | Fault::ShuttingDown => retry(Code::ServiceUnavailable),
         Fault::StorageFull => Failure::new(Code::InsufficientStorage),
-        Fault::Unreadable { .. } | Fault::Indeterminate { .. } | Fault::Corrupt { .. } => {
-            Failure::new(Code::InternalError)
-        }
+        Fault::Indeterminate { .. } | Fault::Corrupt { .. } => Failure::new(Code::InternalError),
     };
-    match failure.code() {
+    match fault {
         // Shedding load must not cost a log line per request.
-        Code::SlowDown => tracing::debug!(%fault, "request shed"),
+        Fault::Busy => tracing::debug!(%fault, "request shed"),
+        Fault::Unreadable { .. } => tracing::warn!(%fault, "request failed"),
         _ => tracing::error!(%fault, "request failed"),
     }
     failure

@@ -138,7 +138,12 @@ fn causes_of_faults_are_not_told() {
 
 #[test]
 fn busy_and_unavailable_say_when_to_retry() {
-    for fault in [Fault::Busy, Fault::ShuttingDown, Fault::TooFewDevices { up: 1, needed: 4 }] {
+    for fault in [
+        Fault::Busy,
+        Fault::ShuttingDown,
+        Fault::TooFewDevices { up: 1, needed: 4 },
+        Fault::Unreadable { stripe_index: 0, readable: 3, needed: 4 },
+    ] {
         let failure = Failure::from(fault);
         assert_eq!(failure.code().status().as_u16(), 503);
         assert!(failure.headers().contains_key(header::RETRY_AFTER));

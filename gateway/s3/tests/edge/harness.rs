@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -52,6 +52,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Edge {
     pub(crate) address: SocketAddr,
     pub(crate) service: ObjectService,
+    /// Makes what is stored unreadable.
+    pub(crate) unreadable: Arc<AtomicBool>,
     stop: Option<oneshot::Sender<()>>,
     tasks: JoinSet<Result<(), gateway_s3::ServeError>>,
 }
@@ -97,7 +99,7 @@ impl Edge {
             let imported = ImportedKey { id: key.0.to_owned(), secret };
             directory.create_access_key(name, Some(imported)).await.unwrap();
         }
-        let (layout, devices) = six_devices();
+        let (layout, devices, unreadable) = six_devices();
         let deps = ObjectDeps {
             meta,
             txids,
@@ -122,7 +124,7 @@ impl Edge {
         let create =
             CreateBucket { name: BUCKET.to_owned(), owner: owner.id, region: String::new() };
         service.create_bucket(create).await.unwrap();
-        Self { address, service, stop: Some(stop), tasks }
+        Self { address, service, unreadable, stop: Some(stop), tasks }
     }
 
     /// Asks the edge to stop and waits until it has.
@@ -159,6 +161,7 @@ impl Edge {
             body: Bytes::new(),
             payload_hash: None,
             signature: Signature::Header(ANN),
+            scope: ("us-east-1", "s3"),
             content_length: true,
         }
     }
@@ -208,6 +211,7 @@ pub(crate) struct Ask {
     body: Bytes,
     payload_hash: Option<String>,
     signature: Signature,
+    scope: (&'static str, &'static str),
     content_length: bool,
 }
 
@@ -235,6 +239,12 @@ impl Ask {
 
     pub(crate) fn signed_by(mut self, key: (&'static str, &'static str)) -> Self {
         self.signature = Signature::Header(key);
+        self
+    }
+
+    /// Signs for another region or service.
+    pub(crate) fn signed_for(mut self, region: &'static str, service: &'static str) -> Self {
+        self.scope = (region, service);
         self
     }
 
@@ -271,8 +281,8 @@ impl Ask {
         let identity = Credentials::from_keys(key.0, key.1, None).into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
-            .region("us-east-1")
-            .name("s3")
+            .region(self.scope.0)
+            .name(self.scope.1)
             .time(SystemTime::now())
             .settings(settings)
             .build()

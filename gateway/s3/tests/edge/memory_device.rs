@@ -1,6 +1,12 @@
-//! A device that keeps shards in memory and never fails.
+//! A device that keeps shards in memory and fails only when it is told to.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,26 +17,33 @@ use node_proto::{
 };
 use parking_lot::Mutex;
 
-/// Six devices, each its own failure domain.
-pub(crate) fn six_devices() -> (Layout, Vec<Arc<dyn ShardService>>) {
+/// Six devices, each its own failure domain, and the switch that makes their shards unreadable.
+pub(crate) fn six_devices() -> (Layout, Vec<Arc<dyn ShardService>>, Arc<AtomicBool>) {
     let ids = || (0..6).map(DeviceId);
     let device = |id: DeviceId| LayoutDevice {
         id,
         failure_domain: format!("domain {}", id.0),
         address: "memory".to_owned(),
+        mount_point: false,
     };
     let layout = Layout {
         cluster: ClusterId([1; 16]),
         epoch: Epoch(1),
         devices: ids().map(device).collect(),
     };
-    let service = |id| Arc::new(MemoryDevice { id, shards: Mutex::default() });
-    (layout, ids().map(|id| service(id) as Arc<dyn ShardService>).collect())
+    let unreadable = Arc::new(AtomicBool::new(false));
+    let service = |id| {
+        let unreadable = Arc::clone(&unreadable);
+        Arc::new(MemoryDevice { id, shards: Mutex::default(), unreadable })
+    };
+    let devices = ids().map(|id| service(id) as Arc<dyn ShardService>).collect();
+    (layout, devices, unreadable)
 }
 
 struct MemoryDevice {
     id: DeviceId,
     shards: Mutex<BTreeMap<ShardKey, (ShardRoot, Bytes)>>,
+    unreadable: Arc<AtomicBool>,
 }
 
 impl MemoryDevice {
@@ -54,6 +67,10 @@ impl ShardService for MemoryDevice {
     }
 
     async fn get(&self, key: ShardKey, range: ByteRange) -> Result<Bytes, GetShardError> {
+        if self.unreadable.load(Ordering::Relaxed) {
+            let reason = "unplugged".to_owned();
+            return Err(GetShardError::Offline { device: self.id, reason });
+        }
         let shards = self.shards.lock();
         let (_, payload) = shards.get(&key).ok_or_else(|| self.missing(key))?;
         let start = usize::try_from(range.offset_bytes).unwrap();
@@ -104,6 +121,7 @@ impl ShardService for MemoryDevice {
             device: self.id,
             uuid: Some(DeviceUuid([u8::try_from(self.id.0).unwrap(); 16])),
             open_count: 1,
+            continuity: node_proto::Continuity::default(),
             health: DeviceHealth::Online,
             reason: None,
             capacity_bytes: 1 << 40,

@@ -64,12 +64,24 @@ impl<'a> Listing<'a> {
         })
     }
 
+    /// The entry that a listing goes on behind. Common prefixes that are not greater than the
+    /// marker are left out, so a marker within one stands for all of it.
+    fn behind<'k>(&self, marker: &'k str) -> &'k str {
+        let rest = marker.strip_prefix(self.prefix).filter(|_| !self.delimiter.is_empty());
+        match rest.and_then(|rest| rest.find(self.delimiter)) {
+            Some(at) => &marker[..self.prefix.len() + at + self.delimiter.len()],
+            None => marker,
+        }
+    }
+
     async fn page(&self, after: Option<&str>) -> Outcome<ListPage> {
         let request = ListObjects {
             bucket: self.call.target.bucket().to_owned(),
             prefix: self.prefix.to_owned(),
             delimiter: self.delimiter.to_owned(),
-            after: after.filter(|after| !after.is_empty()).map(str::to_owned),
+            after: after
+                .filter(|after| !after.is_empty())
+                .map(|after| self.behind(after).to_owned()),
             limit: self.limit,
         };
         Ok(self.call.gateway.service.list_objects(request).await?)
@@ -184,11 +196,14 @@ pub(super) async fn list_multipart_uploads(call: Call<'_>) -> Outcome<Answer> {
         })
     });
     let upload = upload.transpose()?;
+    let behind = listing.behind(key_marker);
+    // Behind a common prefix there is no upload to go on from.
+    let upload = upload.filter(|_| behind == key_marker);
     let request = ListUploads {
         bucket: call.target.bucket().to_owned(),
         prefix: listing.prefix.to_owned(),
         delimiter: listing.delimiter.to_owned(),
-        after: (!key_marker.is_empty()).then(|| (key_marker.to_owned(), upload)),
+        after: (!key_marker.is_empty()).then(|| (behind.to_owned(), upload)),
         limit: listing.limit,
     };
     let page = call.gateway.service.list_uploads(request).await?;

@@ -92,6 +92,32 @@ async fn version_one_pages_with_markers() {
 }
 
 #[tokio::test]
+async fn common_prefixes_up_to_the_marker_are_left_out() {
+    let edge = Edge::start().await;
+    for key in ["a/1", "a/2", "b/1", "c"] {
+        edge.store(key, "x").await;
+        edge.post(&format!("{key}?uploads")).send().await.expect_status(200);
+    }
+    for marker in ["marker", "list-type=2&start-after", "uploads&key-marker"] {
+        let listed = async |after: &str| {
+            let query = format!("?delimiter=/&{marker}={after}");
+            let listed = edge.get(&query).send().await.expect_status(200);
+            let prefixes = listed.elements("CommonPrefixes");
+            (prefixes.join(","), listed.elements("Key").join(","))
+        };
+        let prefix = |name| format!("<Prefix>{name}/</Prefix>");
+        let both = format!("{},{}", prefix("a"), prefix("b"));
+        assert_eq!(listed("a").await, (both, "c".to_owned()), "{marker}");
+        for after in ["a/", "a/1", "a/1/2"] {
+            assert_eq!(listed(after).await, (prefix("b"), "c".to_owned()), "{marker}={after}");
+        }
+        assert_eq!(listed("b/0").await, (String::new(), "c".to_owned()), "{marker}");
+    }
+    let within = edge.get("?prefix=a/&delimiter=/&marker=a/1").send().await.expect_status(200);
+    assert_eq!(within.elements("Key"), ["a/2"]);
+}
+
+#[tokio::test]
 async fn max_keys_is_clamped_and_garbage_is_refused() {
     let edge = Edge::start().await;
     edge.store("k", "x").await;

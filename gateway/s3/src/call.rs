@@ -90,7 +90,8 @@ impl Call<'_> {
         let Some(text) = self.query.get("partNumber") else {
             return Ok(None);
         };
-        let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| digits && (1..=10_000).contains(number));
         number.map(Some).ok_or_else(|| {
             let message = "Part number must be an integer between 1 and 10000, inclusive";
             Failure::invalid_argument("partNumber", text, message)

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use crate::stall::PaceLimits;
+
 /// Settings of the S3 edge. [`Default`] is meant for production.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3EdgeConfig {
     /// Base domains under which `bucket.domain` names a bucket; path style works regardless.
     /// Default: none.
     pub domains: Vec<String>,
-    /// The region this server is. Default: `us-east-1`. Signatures of any region are accepted,
-    /// location constraints of this one only.
+    /// The region this server is. Default: `us-east-1`. Signatures and location constraints of any
+    /// other are refused.
     pub region: String,
     /// Most connections at a time; further ones wait in the kernel's backlog. Default: 4,096.
     pub connections_max: usize,
@@ -22,6 +24,10 @@ pub struct S3EdgeConfig {
     /// How long a request's body may make no progress, and how long a client may take nothing of
     /// an answer. Default: 60 s.
     pub body_progress_timeout: Duration,
+    /// Least average rate, in bytes per second, at which a request's body must arrive and an answer
+    /// must be taken, over every [`Self::body_progress_timeout`] spent waiting for the client; 0
+    /// for none. Default: 1,024, a hundredth of a slow mobile connection.
+    pub body_bytes_per_second_min: u64,
     /// How long requests under way may take to finish once shutdown was asked for. Default: 30 s.
     pub drain_timeout: Duration,
     /// Most bytes of a request document. Default: 4 MiB, which holds a completion of 10,000 parts
@@ -30,6 +36,16 @@ pub struct S3EdgeConfig {
     /// Most bytes of a signed chunk, which is held until its signature is verified. Default:
     /// 2 MiB; SDKs send 64 KiB to 1 MiB.
     pub signed_chunk_len_bytes_max: usize,
+}
+
+impl S3EdgeConfig {
+    /// How slow a client may be.
+    pub(crate) fn pace(&self) -> PaceLimits {
+        PaceLimits {
+            timeout: self.body_progress_timeout,
+            bytes_per_second_min: self.body_bytes_per_second_min,
+        }
+    }
 }
 
 impl Default for S3EdgeConfig {
@@ -42,6 +58,7 @@ impl Default for S3EdgeConfig {
             header_len_bytes_max: 32 << 10,
             header_read_timeout: Duration::from_secs(60),
             body_progress_timeout: Duration::from_secs(60),
+            body_bytes_per_second_min: 1 << 10,
             drain_timeout: Duration::from_secs(30),
             document_len_bytes_max: 4 << 20,
             signed_chunk_len_bytes_max: 2 << 20,

@@ -24,6 +24,7 @@ use hyper_util::{
 use node_proto::Clock;
 use s3s::{
     config::{S3Config, StaticConfigProvider},
+    region::Region,
     service::S3ServiceBuilder,
     validation::NameValidation,
 };
@@ -39,7 +40,7 @@ use crate::{
     adapter::{Adapter, Hosts, OnlyForms, Secrets},
     call::Gateway,
     config::S3EdgeConfig,
-    front::{Front, Peer},
+    front::{self, Front, Peer},
     request_id::RequestIds,
     stall::StallGuard,
     target::Domains,
@@ -50,8 +51,9 @@ use crate::{
 /// Most requests at a time on one HTTP/2 connection. Chosen: what SDKs open over several
 /// connections otherwise.
 const STREAMS_PER_CONNECTION_MAX: u32 = 128;
-/// Most header lines of a request. S3 needs fewer than its 2 KiB of metadata can name; chosen.
-const HEADER_COUNT_MAX: usize = 256;
+/// Most header lines that the HTTP library reads. Beyond what the front refuses, so that it can
+/// answer with a document; the library sets 64 bytes aside per line for every request, so not far.
+const HEADER_COUNT_MAX: usize = 4 * front::HEADER_COUNT_MAX;
 /// Room of the HTTP/1.1 reader beyond what this crate refuses itself, so that it can answer with a
 /// document instead of closing the connection.
 const HEADER_SLACK_BYTES: usize = 32 << 10;
@@ -114,7 +116,8 @@ impl S3Edge {
             ids: RequestIds::new(),
             clock,
             header_len_bytes_max: config.header_len_bytes_max,
-            body_progress_timeout: config.body_progress_timeout,
+            region: config.region.clone(),
+            pace: config.pace(),
         };
         Self { front: Arc::new(front), config }
     }
@@ -215,7 +218,7 @@ impl Connection {
             let front = Arc::clone(&front);
             async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
         });
-        let io = TokioIo::new(StallGuard::new(stream, config.body_progress_timeout));
+        let io = TokioIo::new(StallGuard::new(stream, config.pace()));
         let builder = http_builder(&config);
         let connection = builder.serve_connection(io, service).into_owned();
         if let Err(error) = watcher.watch(connection).await {
@@ -261,6 +264,8 @@ fn adapter_config(config: &S3EdgeConfig) -> S3Config {
     settings.form_max_fields_size = FORM_FIELDS_LEN_BYTES_MAX;
     settings.form_max_parts = FORM_FIELD_COUNT_MAX;
     settings.sig_v4_allowed_services = vec!["s3".to_owned()];
+    // Forms carry their scope where only the adapter looks.
+    settings.expected_region = Region::new(config.region.as_str().into()).ok();
     settings.enable_sig_v2 = false;
     settings.operation_id_routing = false;
     settings

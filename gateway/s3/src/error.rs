@@ -39,6 +39,10 @@ codes! {
     AccessControlListNotSupported = "AccessControlListNotSupported", BAD_REQUEST,
         "The bucket does not allow ACLs.";
     AccessDenied = "AccessDenied", FORBIDDEN, "Access Denied";
+    AuthorizationHeaderMalformed = "AuthorizationHeaderMalformed", BAD_REQUEST,
+        "The authorization header that you provided is not valid.";
+    AuthorizationQueryParameters = "AuthorizationQueryParametersError", BAD_REQUEST,
+        "The authorization query parameters that you provided are not valid.";
     BadDigest = "BadDigest", BAD_REQUEST,
         "The Content-MD5 or checksum value that you specified did not match what the server received.";
     BucketAlreadyExists = "BucketAlreadyExists", CONFLICT,

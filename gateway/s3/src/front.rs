@@ -32,9 +32,10 @@ use s3s::{Body, service::S3Service};
 use crate::{
     adapter::{Context, Ours, is_form},
     body::{BodySlot, is_signed_stream},
-    convert,
+    claim, convert,
     error::{self, Code, ErrorPlace, Failure},
     request_id::RequestIds,
+    stall::PaceLimits,
     telemetry::{Findings, Report},
     xml,
 };
@@ -44,6 +45,8 @@ const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
 const SERVER: HeaderValue = HeaderValue::from_static("DataMesh");
 const APPLICATION_XML: HeaderValue = HeaderValue::from_static("application/xml");
 
+/// Most header lines of a request. S3 needs fewer than its 2 KiB of metadata can name; chosen.
+pub(crate) const HEADER_COUNT_MAX: usize = 256;
 /// Bytes of a form that are kept for the fields the adapter leaves out: all fields it accepts, and
 /// their heads.
 const FORM_START_LEN_BYTES: usize = 256 << 10;
@@ -65,8 +68,10 @@ pub(crate) struct Front {
     pub(crate) clock: Arc<dyn Clock>,
     /// Most bytes of headers and path.
     pub(crate) header_len_bytes_max: usize,
-    /// How long a body may make no progress.
-    pub(crate) body_progress_timeout: Duration,
+    /// The region that signatures must be for.
+    pub(crate) region: String,
+    /// How slowly a body may arrive.
+    pub(crate) pace: PaceLimits,
 }
 
 /// Where a request came from.
@@ -126,7 +131,8 @@ impl Front {
         let line_len =
             |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
         let header_len: usize = parts.headers.iter().map(line_len).sum();
-        if header_len + uri_len > self.header_len_bytes_max {
+        let too_many = parts.headers.len() > HEADER_COUNT_MAX;
+        if too_many || header_len + uri_len > self.header_len_bytes_max {
             let failure = Failure::new(Code::RequestHeaderSectionTooLarge)
                 .detail("MaxSizeAllowed", self.header_len_bytes_max.to_string());
             return Some(failure);
@@ -136,7 +142,7 @@ impl Front {
         if form && !parts.headers.contains_key(header::CONTENT_LENGTH) {
             return Some(Failure::new(Code::MissingContentLength));
         }
-        None
+        claim::check(&parts.headers, parts.uri.query(), &self.region).err()
     }
 
     async fn pass_on(&self, mut parts: http::request::Parts, context: &Context) -> Response<Body> {
@@ -146,7 +152,7 @@ impl Front {
             context.body.keep_first(FORM_START_LEN_BYTES);
         }
         let body = match form || is_signed_stream(&parts.headers) {
-            true => Body::http_body_unsync(context.body.open(self.body_progress_timeout)),
+            true => Body::http_body_unsync(context.body.open(self.pace)),
             false => Body::empty(),
         };
         match self.inner.call(Request::from_parts(parts, body)).await {

@@ -22,6 +22,14 @@ use crate::{
 /// # Errors
 /// `InvalidArgument` when it is repeated or not UTF-8.
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Outcome<Option<&'a str>> {
+    Ok(given(headers, name)?.filter(|text| !text.is_empty()))
+}
+
+/// The value of a header, empty or not; `None` when absent.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn given<'a>(headers: &'a HeaderMap, name: &str) -> Outcome<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -33,7 +41,7 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Outcome<Option<&'a
     let text = std::str::from_utf8(value.as_bytes())
         .map_err(|_| refused(format!("The header {name} is not UTF-8.")))?
         .trim();
-    Ok((!text.is_empty()).then_some(text))
+    Ok(Some(text))
 }
 
 /// The whole number in a header.
@@ -57,8 +65,12 @@ pub(crate) fn number(headers: &HeaderMap, name: &str) -> Outcome<Option<u64>> {
 /// The conditions of a write.
 ///
 /// # Errors
-/// As [`text`].
+/// `NotImplemented` for an `If-None-Match` that names ETags, as S3 does, and as [`text`].
 pub(crate) fn write_condition(headers: &HeaderMap) -> Outcome<WriteCondition> {
+    if joined(headers, "if-none-match")?.is_some_and(|text| text.trim() != "*") {
+        let what = "If-None-Match with anything but * on a write";
+        return Err(Failure::not_implemented(what).detail("Header", "If-None-Match"));
+    }
     Ok(WriteCondition {
         if_match: condition(headers, "if-match")?,
         if_none_match: condition(headers, "if-none-match")?,

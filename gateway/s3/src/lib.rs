@@ -5,7 +5,7 @@
 //! | layer | does |
 //! | --- | --- |
 //! | `edge`, `tls`, `stall` | connections, TLS, HTTP/1.1 and HTTP/2, limits, draining |
-//! | `front`, `telemetry` | request ids, size limits, metrics, access log, error documents |
+//! | `front`, `claim`, `telemetry` | request ids, size limits, scopes, metrics, access log, error documents |
 //! | `s3s` | signatures: header, query, signed chunks, forms and their policies |
 //! | `adapter` | who asks, what for (`operation`), and whether it is allowed |
 //! | `ops` | one file per family of operations |
@@ -25,6 +25,7 @@ mod adapter;
 mod answer;
 mod body;
 mod call;
+mod claim;
 mod config;
 mod convert;
 mod edge;

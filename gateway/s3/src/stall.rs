@@ -1,7 +1,16 @@
-//! A connection that gives up on a client which takes nothing.
+//! Clients that are too slow to be waited for.
 //!
-//! *Limits:* a write that waits longer than the timeout for the client's window to open fails the
-//! connection, so a stalled reader holds its buffers and its slot for no longer than that.
+//! Owns [`Pace`], which judges a client by the time it makes the server wait, and [`StallGuard`], a
+//! connection whose writes are judged by it; bodies that arrive are judged in `body`.
+//!
+//! Invariants:
+//! - only time spent waiting for the client counts: a slow disk is never held against it;
+//! - nothing is judged by its rate before the first window of waiting is over.
+//!
+//! *Limits:* a client that moves nothing for [`PaceLimits::timeout`], or fewer than
+//! [`PaceLimits::bytes_per_second_min`] over that much waiting, is given up, so that it holds its
+//! buffers and its place for no longer than two such windows. What HTTP/2 holds back for a stream
+//! whose window the client keeps closed never reaches the connection and is not judged here.
 
 use std::{
     future::Future,
@@ -16,39 +25,116 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+/// How slow a client may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PaceLimits {
+    /// How long nothing may move, and the window over which the rate is taken.
+    pub(crate) timeout: Duration,
+    /// Least average rate over a window of waiting; 0 for none.
+    pub(crate) bytes_per_second_min: u64,
+}
+
+impl PaceLimits {
+    /// Bytes that must move in one window.
+    fn window_bytes_min(self) -> u128 {
+        self.timeout.as_millis() * u128::from(self.bytes_per_second_min) / 1000
+    }
+}
+
+/// Judges how fast bytes move in one direction.
+pub(crate) struct Pace {
+    limits: PaceLimits,
+    /// Bytes moved in the current window.
+    moved_bytes: u64,
+    /// Waiting left of the current window.
+    left: Duration,
+    waiting: Option<Waiting>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A wait under way.
+struct Waiting {
+    /// When nothing has moved for too long.
+    stalled_at: Instant,
+    /// When the current window is over.
+    window_ends_at: Instant,
+}
+
+impl Pace {
+    /// Judges by `limits`, beginning with a window of grace.
+    pub(crate) fn new(limits: PaceLimits) -> Self {
+        Self { limits, moved_bytes: 0, left: limits.timeout, waiting: None, timer: None }
+    }
+
+    /// Bytes have moved; the client is not waited for any longer.
+    pub(crate) fn moved(&mut self, len_bytes: u64) {
+        if let Some(waiting) = self.waiting.take() {
+            self.left = waiting.window_ends_at.saturating_duration_since(Instant::now());
+        }
+        self.moved_bytes = self.moved_bytes.saturating_add(len_bytes);
+    }
+
+    /// The client is waited for. Ready once that has to end.
+    pub(crate) fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let timeout = self.limits.timeout;
+        loop {
+            let now = Instant::now();
+            let waiting = self.waiting.get_or_insert_with(|| Waiting {
+                stalled_at: now + timeout,
+                window_ends_at: now + self.left,
+            });
+            if now >= waiting.stalled_at {
+                return Poll::Ready(());
+            }
+            if now >= waiting.window_ends_at {
+                if u128::from(self.moved_bytes) < self.limits.window_bytes_min() {
+                    return Poll::Ready(());
+                }
+                self.moved_bytes = 0;
+                waiting.window_ends_at = now + timeout;
+            }
+            let wake_at = waiting.stalled_at.min(waiting.window_ends_at);
+            let timer =
+                self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake_at)));
+            if timer.deadline() != wake_at {
+                timer.as_mut().reset(wake_at);
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
 /// A connection whose writes make progress or fail.
 pub(crate) struct StallGuard<T> {
     inner: T,
-    timeout: Duration,
-    deadline: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    pace: Pace,
 }
 
 impl<T> StallGuard<T> {
     /// Guards a connection.
-    pub(crate) fn new(inner: T, timeout: Duration) -> Self {
-        Self { inner, timeout, deadline: None, waiting: false }
+    pub(crate) fn new(inner: T, limits: PaceLimits) -> Self {
+        Self { inner, pace: Pace::new(limits) }
     }
 
-    /// Passes a write's outcome on, unless it has waited for too long.
+    /// Passes a write's outcome on, unless the client is too slow.
     fn watch<R>(
         &mut self,
         polled: Poll<io::Result<R>>,
+        len_bytes: impl Fn(&R) -> usize,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<R>> {
-        if polled.is_ready() {
-            self.waiting = false;
-            return polled;
-        }
-        let timeout = self.timeout;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        if !self.waiting {
-            self.waiting = true;
-            deadline.as_mut().reset(Instant::now() + timeout);
-        }
-        match deadline.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
+        match polled {
+            Poll::Ready(outcome) => {
+                let len_bytes = outcome.as_ref().map_or(0, len_bytes);
+                self.pace.moved(len_bytes as u64);
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => {
+                let too_slow = self.pace.poll_too_slow(context);
+                too_slow.map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
         }
     }
 }
@@ -70,7 +156,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(context, buffer);
-        self.watch(polled, context)
+        self.watch(polled, |len_bytes| *len_bytes, context)
     }
 
     fn poll_write_vectored(
@@ -79,7 +165,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(context, buffers);
-        self.watch(polled, context)
+        self.watch(polled, |len_bytes| *len_bytes, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -88,25 +174,42 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_flush(context);
-        self.watch(polled, context)
+        self.watch(polled, |()| 0, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_shutdown(context);
-        self.watch(polled, context)
+        self.watch(polled, |()| 0, context)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
+
+    fn limits(millis: u64, bytes_per_second_min: u64) -> PaceLimits {
+        PaceLimits { timeout: Duration::from_millis(millis), bytes_per_second_min }
+    }
+
+    /// Takes four bytes every 20 ms until the other side is gone.
+    async fn drip(mut far: DuplexStream) -> usize {
+        let mut taken = 0;
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let mut some = [0; 4];
+            match far.read(&mut some).await.unwrap() {
+                0 => return taken,
+                len => taken += len,
+            }
+        }
+    }
 
     #[tokio::test]
     async fn write_that_is_not_taken_times_out() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut guarded = StallGuard::new(near, Duration::from_millis(30));
+        let mut guarded = StallGuard::new(near, limits(30, 0));
         guarded.write_all(b"1234").await.unwrap();
         let error = guarded.write_all(b"5").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -115,21 +218,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn slow_reader_that_makes_progress_is_served() {
-        let (near, mut far) = tokio::io::duplex(4);
-        let mut guarded = StallGuard::new(near, Duration::from_millis(200));
-        let reader = async {
-            let mut taken = Vec::new();
-            while taken.len() < 40 {
-                tokio::time::sleep(Duration::from_millis(30)).await;
-                let mut some = [0; 4];
-                let len = far.read(&mut some).await.unwrap();
-                taken.extend_from_slice(&some[..len]);
-            }
-            taken
+    async fn slow_reader_that_keeps_the_least_rate_is_served() {
+        let (near, far) = tokio::io::duplex(4);
+        // Four bytes in half a second are enough, and the drip is a dozen times as fast.
+        let mut guarded = StallGuard::new(near, limits(500, 8));
+        let write = async {
+            let written = guarded.write_all(&[7; 160]).await;
+            drop(guarded);
+            written
         };
-        let (written, taken) = tokio::join!(guarded.write_all(&[7; 40]), reader);
+        let (written, taken) = tokio::join!(write, drip(far));
         written.unwrap();
-        assert_eq!(taken, [7; 40]);
+        assert_eq!(taken, 160);
+    }
+
+    #[tokio::test]
+    async fn reader_below_the_least_rate_is_given_up_after_the_first_window() {
+        let (near, far) = tokio::io::duplex(4);
+        let mut guarded = StallGuard::new(near, limits(200, 1 << 20));
+        let started = Instant::now();
+        let write = async {
+            let written = guarded.write_all(&[7; 4000]).await;
+            drop(guarded);
+            written
+        };
+        let (written, taken) = tokio::join!(write, drip(far));
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(started.elapsed() >= Duration::from_millis(200), "{:?}", started.elapsed());
+        assert!((1..4000).contains(&taken), "{taken}");
+    }
+
+    #[tokio::test]
+    async fn time_in_which_nobody_waits_for_the_client_does_not_count() {
+        let mut pace = Pace::new(limits(50, 1 << 20));
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..3 {
+            assert!(pace.poll_too_slow(&mut context).is_pending());
+            pace.moved(1);
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        assert!(pace.poll_too_slow(&mut context).is_pending());
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert!(pace.poll_too_slow(&mut context).is_ready());
     }
 }

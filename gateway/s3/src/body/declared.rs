@@ -50,7 +50,7 @@ pub(super) enum Promise {
 /// `InvalidDigest` for an unreadable `Content-MD5`, `InvalidRequest` for unreadable or
 /// contradicting checksums, `NotImplemented` for algorithms that are not there.
 pub(super) fn declared(headers: &HeaderMap) -> Outcome<Declared> {
-    let md5 = header::text(headers, "content-md5")?
+    let md5 = header::given(headers, "content-md5")?
         .map(|text| convert::parse_content_md5(text).ok_or(Code::InvalidDigest))
         .transpose()?;
     let sha256 = header::text(headers, "x-amz-content-sha256")?.and_then(convert::parse_sha256_hex);
@@ -64,11 +64,13 @@ fn checksum(headers: &HeaderMap) -> Outcome<Option<(ChecksumAlgorithm, Promise)>
     let mut found = None;
     for algorithm in CHECKSUM_ALGORITHMS {
         let name = convert::checksum_header(algorithm);
-        let Some(text) = header::text(headers, name)? else {
+        let Some(text) = header::given(headers, name)? else {
             continue;
         };
-        let value =
-            convert::parse_checksum_value(algorithm, text).ok_or_else(|| invalid_value(name))?;
+        // A count of parts makes sense for whole uploads only.
+        let value = Some(text).filter(|text| !text.contains('-'));
+        let value = value.and_then(|text| convert::parse_checksum_value(algorithm, text));
+        let value = value.ok_or_else(|| invalid_value(name))?;
         if found.replace((algorithm, Promise::Value(value))).is_some() {
             return Err(multiple());
         }
@@ -114,6 +116,14 @@ pub(crate) fn declared_algorithm(headers: &HeaderMap) -> Outcome<Option<Checksum
         found = found.or(Some(algorithm));
     }
     Ok(found)
+}
+
+/// Whether a header of this name, in lower case, says which checksum a body has.
+pub(crate) fn promises_checksum(name: &str) -> bool {
+    let is_value = |algorithm: &ChecksumAlgorithm| convert::checksum_header(*algorithm) == name;
+    name == "x-amz-sdk-checksum-algorithm"
+        || UNSUPPORTED.contains(&name)
+        || CHECKSUM_ALGORITHMS.iter().any(is_value)
 }
 
 fn trailer(headers: &HeaderMap) -> Outcome<Option<ChecksumAlgorithm>> {
@@ -197,8 +207,13 @@ mod tests {
 
     #[test]
     fn unreadable_digests_are_refused() {
-        assert_eq!(read(&[("content-md5", "AAAA")]), Err(Code::InvalidDigest));
-        assert_eq!(read(&[("x-amz-checksum-crc32", "!")]), Err(Code::InvalidRequest));
+        for text in ["", "AAAA", "!"] {
+            assert_eq!(read(&[("content-md5", text)]), Err(Code::InvalidDigest), "{text}");
+        }
+        for text in ["", "!", "AAAA", "AAAAAA==-2"] {
+            let found = read(&[("x-amz-checksum-crc32", text)]);
+            assert_eq!(found, Err(Code::InvalidRequest), "{text}");
+        }
         assert_eq!(read(&[("x-amz-sdk-checksum-algorithm", "CRC99")]), Err(Code::InvalidRequest));
         assert_eq!(read(&[("x-amz-trailer", "x-amz-meta-a")]), Err(Code::InvalidRequest));
     }

@@ -3,12 +3,11 @@
 //! Owns [`Incoming`], the stream of undecoded bytes, and [`BodySlot`], the place it goes back to,
 //! so that what a refused request left unread can be drained and the connection lives on.
 //!
-//! *Limits:* a body that makes no progress within the configured time ends with
-//! [`BodyError::TimedOut`]. Nothing is buffered beyond one frame.
+//! *Limits:* a body that makes no progress within the configured time, or arrives too slowly, ends
+//! with [`BodyError::TimedOut`]. Nothing is buffered beyond one frame.
 //! *Cancellation:* dropping the stream gives the rest of the body back to its slot.
 
 use std::{
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -21,7 +20,8 @@ use gateway_object::BodyError;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use parking_lot::Mutex;
-use tokio::time::{Instant, Sleep};
+
+use crate::stall::{Pace, PaceLimits};
 
 /// The boxed body of the HTTP library.
 pub(crate) type RawBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -56,8 +56,8 @@ impl BodySlot {
     }
 
     /// The stream of the body. A second stream finds nothing while the first one lives.
-    pub(crate) fn open(&self, progress_timeout: Duration) -> Incoming {
-        Incoming { slot: self.clone(), body: None, progress_timeout, deadline: None }
+    pub(crate) fn open(&self, limits: PaceLimits) -> Incoming {
+        Incoming { slot: self.clone(), body: None, pace: Pace::new(limits) }
     }
 
     /// Keeps the first bytes that are read, for [`Self::kept`].
@@ -83,7 +83,7 @@ impl BodySlot {
     /// Reads and drops what is left, up to a bound on bytes and time.
     pub(crate) async fn drain(&self, max_bytes: u64, timeout: Duration) {
         use futures::StreamExt as _;
-        let mut rest = self.open(timeout);
+        let mut rest = self.open(PaceLimits { timeout, bytes_per_second_min: 0 });
         let mut left_bytes = max_bytes;
         let drained = async {
             while let Some(Ok(bytes)) = rest.next().await {
@@ -102,8 +102,7 @@ impl BodySlot {
 pub(crate) struct Incoming {
     slot: BodySlot,
     body: Option<RawBody>,
-    progress_timeout: Duration,
-    deadline: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
 }
 
 impl Incoming {
@@ -118,15 +117,14 @@ impl Incoming {
         };
         loop {
             let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) else {
-                let timeout = self.progress_timeout;
-                let deadline =
-                    self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-                ready!(deadline.as_mut().poll(context));
+                ready!(self.pace.poll_too_slow(context));
                 return Poll::Ready(Some(Err(BodyError::TimedOut)));
             };
-            if let Some(deadline) = &mut self.deadline {
-                deadline.as_mut().reset(Instant::now() + self.progress_timeout);
-            }
+            let data = match &frame {
+                Some(Ok(frame)) => frame.data_ref(),
+                Some(Err(_)) | None => None,
+            };
+            self.pace.moved(data.map_or(0, Bytes::len) as u64);
             return Poll::Ready(match frame {
                 None => None,
                 // Whatever the HTTP library found, the body is not whole.
@@ -192,7 +190,8 @@ mod tests {
         BodySlot::new(StreamBody::new(futures::stream::iter(frames)).boxed_unsync())
     }
 
-    const FOREVER: Duration = Duration::from_secs(3600);
+    const FOREVER: PaceLimits =
+        PaceLimits { timeout: Duration::from_secs(3600), bytes_per_second_min: 0 };
 
     #[tokio::test]
     async fn dropped_stream_gives_the_rest_back() {
@@ -217,8 +216,46 @@ mod tests {
     #[tokio::test]
     async fn silent_body_times_out() {
         let silent = StreamBody::new(futures::stream::pending()).boxed_unsync();
-        let mut stream = BodySlot::new(silent).open(Duration::from_millis(20));
+        let mut stream = BodySlot::new(silent).open(limits(20, 0));
         assert!(matches!(stream.next().await, Some(Err(BodyError::TimedOut))));
+    }
+
+    fn limits(millis: u64, bytes_per_second_min: u64) -> PaceLimits {
+        PaceLimits { timeout: Duration::from_millis(millis), bytes_per_second_min }
+    }
+
+    /// A body of one byte every 20 ms.
+    fn dripping() -> BodySlot {
+        let drops = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some((Ok(Frame::data(Bytes::from_static(b"."))), ()))
+        });
+        BodySlot::new(StreamBody::new(drops).boxed_unsync())
+    }
+
+    #[tokio::test]
+    async fn body_below_the_least_rate_times_out_after_the_first_window() {
+        let slot = dripping();
+        let started = tokio::time::Instant::now();
+        let mut stream = slot.open(limits(200, 1 << 20));
+        let ended = loop {
+            match stream.next().await {
+                Some(Ok(_)) => {}
+                ended => break ended,
+            }
+        };
+        assert!(matches!(ended, Some(Err(BodyError::TimedOut))));
+        assert!(started.elapsed() >= Duration::from_millis(200), "{:?}", started.elapsed());
+        assert!(slot.received_bytes() >= 1);
+    }
+
+    #[tokio::test]
+    async fn slow_body_that_keeps_the_least_rate_is_read() {
+        // One byte in half a second is enough.
+        let mut stream = dripping().open(limits(500, 2));
+        for _ in 0..50 {
+            assert_eq!(stream.next().await.unwrap().unwrap(), ".");
+        }
     }
 
     #[tokio::test]
@@ -232,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn draining_stops_at_its_bound() {
         let slot = slot_of(vec![Ok("12345"), Ok("12345"), Ok("12345")]);
-        slot.drain(6, FOREVER).await;
+        slot.drain(6, FOREVER.timeout).await;
         assert_eq!(slot.received_bytes(), 10);
     }
 }

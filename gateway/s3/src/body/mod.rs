@@ -18,7 +18,7 @@ mod document;
 mod incoming;
 mod payload;
 
-pub(crate) use declared::declared_algorithm;
+pub(crate) use declared::{declared_algorithm, promises_checksum};
 pub(crate) use document::{Document, read_document};
 pub(crate) use incoming::{BodySlot, Incoming};
 pub(crate) use payload::{Payload, is_signed_stream};

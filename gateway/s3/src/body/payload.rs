@@ -74,6 +74,23 @@ impl Payload {
         })
     }
 
+    /// The body of an object or a part, of which a named checksum algorithm promises a value.
+    ///
+    /// # Errors
+    /// `InvalidRequest` when there is none, and as [`Self::into_body`].
+    pub(crate) fn into_object_body(self, headers: &HeaderMap) -> Outcome<IncomingBody> {
+        let body = self.into_body(headers)?;
+        let checksum = body.expected.checksum.as_ref();
+        let promised = headers.contains_key("x-amz-sdk-checksum-algorithm");
+        if promised && checksum.is_some_and(|checksum| checksum.expected.is_none()) {
+            return Err(Failure::invalid_request(
+                "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or \
+                 x-amz-trailer headers were found.",
+            ));
+        }
+        Ok(body)
+    }
+
     fn decode(self, headers: &HeaderMap) -> (ByteStream, TrailerSource) {
         match self {
             Self::Raw(incoming) if is_unsigned_stream(headers) => {

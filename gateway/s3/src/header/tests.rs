@@ -87,6 +87,15 @@ fn unreadable_dates_are_ignored() {
 }
 
 #[test]
+fn writes_take_no_if_none_match_but_the_star() {
+    let read = |text| write_condition(&headers(&[("if-none-match", text)]));
+    assert_eq!(read("*").unwrap().if_none_match, Some(ETagCondition::Any));
+    for text in ["\"a\"", "\"*\"", "*, \"a\"", ""] {
+        assert_eq!(read(text).unwrap_err().code(), Code::NotImplemented, "{text}");
+    }
+}
+
+#[test]
 fn acls_that_grant_nothing_are_accepted() {
     let refused = |pairs: &[_]| refuse_unsupported(&headers(pairs)).map_err(|f| f.code());
     assert_eq!(refused(&[]), Ok(()));

@@ -55,12 +55,9 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
             })
         })
         .transpose()?;
-    let request = UploadPartCopy {
-        upload: call.upload()?,
-        number: call.part_number()?.unwrap_or_default(),
-        source: source(&call).await?,
-        range,
-    };
+    let number = call.part_number()?.unwrap_or_default();
+    let request =
+        UploadPartCopy { upload: call.upload()?, number, source: source(&call).await?, range };
     let receipt = call.gateway.service.upload_part_copy(request).await?;
     let mut xml = Writer::rooted("CopyPartResult");
     xml.text("LastModified", &convert::iso_8601(receipt.modified));

@@ -63,10 +63,12 @@ fn checksum_type(call: &Call<'_>) -> Outcome<Option<gateway_meta::record::Checks
 
 pub(super) async fn upload_part(call: Call<'_>) -> Outcome<Answer> {
     header::refuse_encryption(&call.headers)?;
+    // A number that no upload can have is told as such, whatever the upload.
+    let number = call.part_number()?.unwrap_or_default();
     let request = UploadPart {
         upload: call.upload()?,
-        number: call.part_number()?.unwrap_or_default(),
-        body: call.take_payload()?.into_body(&call.headers)?,
+        number,
+        body: call.take_payload()?.into_object_body(&call.headers)?,
     };
     let receipt = call.gateway.service.upload_part(request).await?;
     let mut answer = Answer::empty(StatusCode::OK).encrypted();
@@ -122,7 +124,7 @@ fn object_checksum(call: &Call<'_>) -> Outcome<Option<(ChecksumAlgorithm, Vec<u8
     let mut found = None;
     for algorithm in CHECKSUM_ALGORITHMS {
         let name = convert::checksum_header(algorithm);
-        let Some(text) = header::text(&call.headers, name)? else {
+        let Some(text) = header::given(&call.headers, name)? else {
             continue;
         };
         let value = convert::parse_checksum_value(algorithm, text);

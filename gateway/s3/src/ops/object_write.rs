@@ -13,7 +13,7 @@ pub(super) async fn put_object(call: Call<'_>) -> Outcome<Answer> {
         writer: call.account,
         attributes: header::attributes(&call.headers)?,
         condition: header::write_condition(&call.headers)?,
-        body: call.take_payload()?.into_body(&call.headers)?,
+        body: call.take_payload()?.into_object_body(&call.headers)?,
     };
     let receipt = call.gateway.service.put_object(request).await?;
     written(&receipt)

@@ -64,6 +64,37 @@ async fn wrong_secret_and_unknown_key_are_refused() {
 }
 
 #[tokio::test]
+async fn signatures_must_be_for_this_region() {
+    const HERE: &str = "eu-north-7";
+    let config =
+        gateway_s3::S3EdgeConfig { region: HERE.to_owned(), ..gateway_s3::S3EdgeConfig::default() };
+    let edge = Edge::start_with(config, None).await;
+    let wrong = edge.get("").send().await.expect_error(400, "AuthorizationHeaderMalformed");
+    assert_eq!(
+        (wrong.element("Region").as_str(), wrong.header("x-amz-bucket-region")),
+        (HERE, HERE)
+    );
+    let wrong = edge.head("").send().await.expect_status(400);
+    assert_eq!(wrong.header("x-amz-bucket-region"), HERE);
+    let wrong = edge.get("").presigned().send().await;
+    let wrong = wrong.expect_error(400, "AuthorizationQueryParametersError");
+    assert_eq!(wrong.element("Region"), HERE);
+    edge.put("/here").signed_for(HERE, "s3").send().await.expect_status(200);
+    let head = edge.head("/here").signed_for(HERE, "s3").send().await.expect_status(200);
+    assert_eq!(head.header("x-amz-bucket-region"), HERE);
+    let presigned = edge.get("/here?location").signed_for(HERE, "s3").presigned();
+    assert!(presigned.send().await.expect_status(200).text().contains(HERE));
+}
+
+#[tokio::test]
+async fn signatures_must_be_for_s3() {
+    let edge = Edge::start().await;
+    let other = edge.get("").signed_for("us-east-1", "ec2").send().await;
+    let other = other.expect_error(400, "AuthorizationHeaderMalformed");
+    assert_eq!(other.element("Region"), "");
+}
+
+#[tokio::test]
 async fn expected_owner_must_be_the_owner() {
     let edge = Edge::start().await;
     edge.store("k", "data").await;

@@ -20,7 +20,25 @@ async fn declared_digests_are_compared() {
     }
     let wrong = edge.put("k").payload_hash(&"0".repeat(64)).body("data");
     wrong.send().await.expect_error(400, "XAmzContentSHA256Mismatch");
-    edge.put("k").header("content-md5", "AAAA").send().await.expect_error(400, "InvalidDigest");
+}
+
+#[tokio::test]
+async fn digests_that_cannot_be_read_are_refused() {
+    let edge = Edge::start().await;
+    for text in ["", "AAAA", "!"] {
+        let md5 = edge.put("k").header("content-md5", text).body("data").send().await;
+        md5.expect_error(400, "InvalidDigest");
+        let crc = edge.put("k").header("x-amz-checksum-crc32", text).body("data").send().await;
+        let crc = crc.expect_error(400, "InvalidRequest");
+        let message = "Value for x-amz-checksum-crc32 header is invalid.";
+        assert_eq!(crc.element("Message"), message);
+    }
+    for text in ["garbage", "STREAMING-PAYLOAD"] {
+        let hash = edge.put("k").payload_hash(text).body("data").send().await;
+        let hash = hash.expect_error(400, "InvalidArgument");
+        assert_eq!(hash.element("ArgumentName"), "x-amz-content-sha256");
+    }
+    edge.head("k").send().await.expect_status(404);
 }
 
 #[tokio::test]
@@ -34,14 +52,29 @@ async fn conflicting_checksums_are_refused() {
 }
 
 #[tokio::test]
-async fn algorithm_without_value_is_computed_and_told() {
+async fn algorithm_without_value_is_refused() {
     let edge = Edge::start().await;
-    let ask = edge.put("k").body("data").header("x-amz-sdk-checksum-algorithm", "CRC32");
-    let put = ask.send().await.expect_status(200);
-    assert_eq!(put.header("x-amz-checksum-crc32"), CRC32_OF_DATA);
-    assert_eq!(put.header("x-amz-checksum-type"), "FULL_OBJECT");
-    let plain = edge.put("k").body("data").send().await.expect_status(200);
-    assert_eq!(plain.header("x-amz-checksum-crc64nvme").len(), 12);
+    let upload = edge.post("k?uploads").send().await.element("UploadId");
+    for target in ["k", &format!("k?partNumber=1&uploadId={upload}")] {
+        let ask = edge.put(target).body("data").header("x-amz-sdk-checksum-algorithm", "CRC32");
+        ask.clone().send().await.expect_error(400, "InvalidRequest");
+        ask.header("x-amz-checksum-crc32", CRC32_OF_DATA).send().await.expect_status(200);
+    }
+}
+
+#[tokio::test]
+async fn checksums_in_a_presigned_url_are_ignored() {
+    let edge = Edge::start().await;
+    for query in [
+        "x-amz-sdk-checksum-algorithm=CRC32",
+        "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32",
+    ] {
+        let put = edge.put(&format!("k?{query}")).presigned().body("data").send().await;
+        let put = put.expect_status(200);
+        assert_eq!(put.header("x-amz-checksum-crc32"), "");
+        assert_eq!(put.header("x-amz-checksum-crc64nvme").len(), 12);
+        assert_eq!(put.header("x-amz-checksum-type"), "FULL_OBJECT");
+    }
 }
 
 #[tokio::test]

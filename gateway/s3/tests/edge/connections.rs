@@ -77,6 +77,27 @@ async fn body_without_progress_times_out() {
 }
 
 #[tokio::test]
+async fn body_that_drips_in_times_out() {
+    let config = S3EdgeConfig { body_bytes_per_second_min: 1 << 20, ..short(400) };
+    let edge = Edge::start_with(config, None).await;
+    let put = edge.put("k").payload_hash("UNSIGNED-PAYLOAD");
+    let (mut receiver, mut sender) = put.begin(100_000).await.into_split();
+    let drip = async {
+        // Never still for as long as the timeout.
+        while sender.write_all(b".").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let mut head = vec![0; 12];
+    tokio::select! {
+        () = drip => panic!("the connection ended without an answer"),
+        read = receiver.read_exact(&mut head) => { read.unwrap(); }
+    }
+    assert_eq!(head, b"HTTP/1.1 400");
+    edge.head("k").send().await.expect_status(404);
+}
+
+#[tokio::test]
 async fn connections_are_capped_and_wait_their_turn() {
     let config = S3EdgeConfig { connections_max: 1, ..S3EdgeConfig::default() };
     let edge = Edge::start_with(config, None).await;

@@ -1,6 +1,11 @@
 //! What every answer has, and what errors look like.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::atomic::Ordering};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::harness::{Edge, read_to_end};
 
@@ -69,8 +74,54 @@ async fn large_headers_are_refused_with_a_document() {
 #[tokio::test]
 async fn keys_are_at_most_1024_bytes() {
     let edge = Edge::start().await;
-    edge.put(&"k".repeat(1024)).body("x").send().await.expect_status(200);
-    edge.put(&"k".repeat(1025)).body("x").send().await.expect_error(400, "KeyTooLongError");
+    let longest = "k".repeat(1024);
+    edge.put(&longest).body("x").send().await.expect_status(200);
+    edge.get(&longest).send().await.expect_status(200);
+    let longer = "k".repeat(1025);
+    edge.put(&longer).body("x").send().await.expect_error(400, "KeyTooLongError");
+    edge.get(&longer).send().await.expect_error(400, "KeyTooLongError");
+    edge.delete(&longer).send().await.expect_error(400, "KeyTooLongError");
+    edge.head(&longer).send().await.expect_status(400);
+    edge.get("/nosuchbucket/").send().await.expect_error(404, "NoSuchBucket");
+}
+
+#[tokio::test]
+async fn many_header_lines_are_refused_with_a_document() {
+    let edge = Edge::start().await;
+    let many = |count| {
+        (0..count).fold(edge.get("k").anonymous(), |ask, n| ask.header(&format!("x-{n}"), ""))
+    };
+    many(200).send().await.expect_error(403, "AccessDenied");
+    many(1000).send().await.expect_error(400, "RequestHeaderSectionTooLarge");
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_answered_without_a_document() {
+    let edge = Edge::start().await;
+    let many = "x:y\r\n".repeat(10_000);
+    for (start, status) in [
+        (format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n"), "431"),
+        ("GET / HTTP/1.1\r\nhost: x\r\na b: c\r\n\r\n".to_owned(), "400"),
+        ("PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n".to_owned(), "400"),
+    ] {
+        let mut stream = TcpStream::connect(edge.address).await.unwrap();
+        // The answer may come before all of it is sent.
+        let _ = stream.write_all(start.as_bytes()).await;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(std::str::from_utf8(&head).unwrap(), format!("HTTP/1.1 {status}"));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_for_now_is_unavailable() {
+    let edge = Edge::start().await;
+    edge.put("k").body(vec![7; 300_000]).send().await.expect_status(200);
+    edge.unreadable.store(true, Ordering::Relaxed);
+    let answer = edge.get("k").send().await.expect_error(503, "ServiceUnavailable");
+    assert_eq!(answer.header("retry-after"), "1");
+    edge.unreadable.store(false, Ordering::Relaxed);
+    edge.get("k").send().await.expect_status(200);
 }
 
 #[tokio::test]

@@ -181,6 +181,16 @@ async fn form_without_a_signature_is_denied() {
 }
 
 #[tokio::test]
+async fn form_signed_for_another_region_is_refused() {
+    let config = gateway_s3::S3EdgeConfig {
+        region: "eu-north-7".to_owned(),
+        ..gateway_s3::S3EdgeConfig::default()
+    };
+    let edge = Edge::start_with(config, None).await;
+    Form::new("k").post(&edge).await.expect_error(400, "AuthorizationHeaderMalformed");
+}
+
+#[tokio::test]
 async fn form_of_unknown_length_is_refused() {
     let edge = Edge::start().await;
     let ask = edge.post("").anonymous().chunked().body("--XX--\r\n");

@@ -1,5 +1,7 @@
 //! Multipart uploads.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use crate::harness::{Answer, Edge};
 
 const PART: &str = "0123456789abcdef";
@@ -57,8 +59,9 @@ async fn attributes_tell_the_parts() {
     let mut parts = String::new();
     for (number, body) in [(1, PART), (2, "tail")] {
         let put = edge.put(&format!("k?partNumber={number}&uploadId={upload}")).body(body);
-        let put = put.header("x-amz-sdk-checksum-algorithm", "SHA256").send().await;
-        let put = put.expect_status(200);
+        let sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
+        let put = put.header("x-amz-checksum-sha256", &STANDARD.encode(sha256));
+        let put = put.send().await.expect_status(200);
         parts += &format!(
             "<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag><ChecksumSHA256>{}\
              </ChecksumSHA256></Part>",
@@ -113,6 +116,8 @@ async fn completion_may_be_conditional() {
     let ask = edge.post(&format!("k?uploadId={upload}")).body(document(&[(1, &one)]));
     let unmet = ask.clone().header("if-none-match", "*").send().await;
     unmet.expect_error(412, "PreconditionFailed");
+    let etag = ask.clone().header("if-none-match", "\"x\"").send().await;
+    etag.expect_error(501, "NotImplemented");
     ask.header("if-match", "*").send().await.expect_status(200);
 }
 
@@ -127,9 +132,14 @@ async fn uploads_that_are_not_there_are_told() {
         let part = edge.put(&format!("k?partNumber=1&uploadId={id}")).body("x").send().await;
         part.expect_error(404, "NoSuchUpload");
     }
-    for number in ["0", "10001", "x"] {
-        let target = format!("k?partNumber={number}&uploadId={upload}");
-        edge.put(&target).body("x").send().await.expect_error(400, "InvalidArgument");
+    edge.store("source", "x").await;
+    for number in ["0", "10001", "-1", "%2B1", "x", ""] {
+        for id in [upload.as_str(), "x"] {
+            let put = edge.put(&format!("k?partNumber={number}&uploadId={id}"));
+            put.clone().body("x").send().await.expect_error(400, "InvalidArgument");
+            let copy = put.header("x-amz-copy-source", "bucket/source");
+            copy.send().await.expect_error(400, "InvalidArgument");
+        }
     }
     edge.delete(&format!("k?uploadId={upload}")).send().await.expect_status(204);
     edge.get(&format!("k?uploadId={upload}")).send().await.expect_error(404, "NoSuchUpload");

@@ -104,10 +104,12 @@ async fn location_constraint_must_be_the_region() {
              </CreateBucketConfiguration>"
         )
     };
-    let wrong = edge.put("/other").body(body("us-west-2")).send().await;
+    let put = |region| edge.put("/other").body(body(region)).signed_for("eu-west-3", "s3");
+    let wrong = put("us-west-2").send().await;
     wrong.expect_error(400, "IllegalLocationConstraintException");
-    edge.put("/other").body(body("eu-west-3")).send().await.expect_status(200);
-    let answer = edge.get("/other?location").send().await.expect_status(200);
+    put("eu-west-3").send().await.expect_status(200);
+    let ask = edge.get("/other?location").signed_for("eu-west-3", "s3");
+    let answer = ask.send().await.expect_status(200);
     assert!(answer.text().contains(">eu-west-3</LocationConstraint>"));
 }
 

@@ -22,11 +22,13 @@ async fn everything_attached_is_told_again() {
     let ask = headers.iter().fold(edge.put("k"), |ask, (name, value)| ask.header(name, value));
     let put = ask.header("x-amz-tagging", "a=1&b=2").body("data").send().await.expect_status(200);
     assert_eq!(put.header("x-amz-server-side-encryption"), "AES256");
-    let head = edge.head("k").send().await.expect_status(200);
-    for (name, value) in headers {
-        assert_eq!(head.header(name), value, "{name}");
+    for ask in [edge.head("k"), edge.get("k")] {
+        let told = ask.send().await.expect_status(200);
+        for (name, value) in headers {
+            assert_eq!(told.header(name), value, "{name}");
+        }
+        assert_eq!(told.header("x-amz-tagging-count"), "2");
     }
-    assert_eq!(head.header("x-amz-tagging-count"), "2");
 }
 
 #[tokio::test]
@@ -37,6 +39,13 @@ async fn conditional_writes_are_refused_when_they_do_not_hold() {
     let answer = absent().send().await.expect_error(412, "PreconditionFailed");
     assert_eq!(answer.element("Condition"), "If-None-Match");
     let etag = put.header("etag").to_owned();
+    for copies in [false, true] {
+        let mut ask = edge.put("other").header("if-none-match", &etag);
+        if copies {
+            ask = ask.header("x-amz-copy-source", "bucket/k");
+        }
+        ask.body("data").send().await.expect_error(501, "NotImplemented");
+    }
     edge.put("k").header("if-match", "\"x\"").body("b").send().await.expect_status(412);
     edge.put("k").header("if-match", &etag).body("b").send().await.expect_status(200);
     let missing = edge.put("missing").header("if-match", &etag).body("b").send().await;

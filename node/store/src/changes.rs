@@ -107,6 +107,25 @@ impl Changes {
         Ok(())
     }
 
+    /// Forgets what lived at a place whose record is lost.
+    pub(crate) fn lose(
+        &mut self,
+        base: Base<'_>,
+        position: Position,
+        place: &Place,
+    ) -> Result<(), IndexError> {
+        match place {
+            Place::Shard(key) => {
+                if self.shard(base, key)?.is_some_and(|row| row.position == position) {
+                    self.delete(base, *key)?;
+                }
+                self.places.insert(position, None);
+                Ok(())
+            }
+            Place::Tombstones { .. } => self.drop_tombstones(base, position),
+        }
+    }
+
     /// Applies a shard record found by a scan, unless a newer one is known.
     pub(crate) fn replay_shard(
         &mut self,

@@ -115,6 +115,11 @@ pub(crate) struct Relocate {
 }
 
 impl Relocate {
+    /// Bytes the copies of the shards take.
+    pub(crate) fn shard_bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.row.record_bytes()).sum()
+    }
+
     pub(crate) fn answer_with(self, result: Result<(), RelocateError>) {
         // The maintenance thread may have gone; then nobody needs the answer.
         let _ = self.done.send(result);

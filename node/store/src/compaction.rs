@@ -9,8 +9,14 @@
 //!   rebuild can find a record that it kills;
 //! - a damaged live record is never lost: its segment stays until the shard is replaced or deleted.
 //!
-//! *Limits:* one batch of [`BATCH_BYTES`] in memory, reads at `compact_bytes_per_second`.
-//! Works on a full drive as long as the live part of some segment fits into the reserve.
+//! The fuller the drive, the smaller the dead share that is worth copying for, and the faster
+//! compaction may read.
+//!
+//! *Limits:* one batch of [`BATCH_BYTES`] in memory, reads at `compact_bytes_per_second` while
+//! space is easy. Works on a full drive as long as the live part of some segment fits into the
+//! reserve, which holds a full segment unless configured otherwise. When none fits, because
+//! segments are longer than the limits say now, one may exceed the configured capacity for a while,
+//! never the medium's.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -43,8 +49,9 @@ use crate::{
 const BATCH_BYTES: u64 = 4 << 20;
 /// Places looked at in one go. Chosen.
 const BATCH_PLACES: usize = 1024;
-/// Dead share from which a segment is compacted when space is short, in percent. Chosen.
-const SHORT_DEAD_PERCENT: u64 = 5;
+/// Dead share from which a segment is compacted when there is no space left, in percent. Chosen:
+/// above what padding of copied tombstones leaves dead, so that compaction comes to rest.
+const SHORT_DEAD_PERCENT: u64 = 1;
 /// The active segment is ended for compaction when this part of a full segment is dead. Chosen.
 const SEAL_DIVISOR: u64 = 8;
 /// The same when space is short. Chosen.
@@ -52,16 +59,30 @@ const SEAL_DIVISOR_SHORT: u64 = 64;
 /// Sealed segments of less than an eighth of a full one that are tolerated; restarts make them.
 /// Chosen.
 const SMALL_SEGMENTS_MAX: usize = 16;
-/// How long a segment that could not be emptied is left alone. Chosen.
+/// Part of what the medium has free, as a divisor, that may be used beyond the configured capacity
+/// to compact a segment that fits in no other way. Chosen: other drives may share the medium.
+const MEDIUM_DIVISOR: u64 = 2;
+/// How long a segment that could not be emptied is left alone while nothing changes. Chosen.
 const RETRY_AFTER: Duration = Duration::from_secs(600);
+/// The same for one there was no space for, although there seemed to be. Chosen: a full medium is
+/// asked rarely, and each attempt copies something.
+const SPACE_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The compaction under way and what it knows.
 pub(crate) struct Compactor {
     core: Arc<Core>,
     writer: SyncSender<WriterCommand>,
     job: Option<Job>,
-    /// Segments that could not be emptied, and when.
-    blocked: HashMap<SegmentId, Instant>,
+    /// Segments that could not be emptied.
+    blocked: HashMap<SegmentId, Blocked>,
+}
+
+/// When and how a segment could not be emptied.
+struct Blocked {
+    since: Instant,
+    /// The room there was, if it was too little.
+    room_bytes: Option<u64>,
+    kept_bytes: u64,
 }
 
 struct Job {
@@ -69,6 +90,8 @@ struct Job {
     places: VecDeque<(Position, Place)>,
     /// Live records that could not be copied.
     damaged: bool,
+    /// The room there was at the start.
+    room_bytes: u64,
 }
 
 impl Compactor {
@@ -96,7 +119,8 @@ impl Compactor {
                 Some(read_bytes)
             }
             Err(RelocateError::NoSpace) => {
-                self.put_off(job.segment);
+                // What was copied so far stays copied, so the next attempt needs less.
+                self.put_off(job.segment, Some(job.room_bytes));
                 None
             }
             Err(RelocateError::Stopped) => None,
@@ -105,9 +129,10 @@ impl Compactor {
 
     /// Chooses the next segment and lists what lives in it.
     fn start(&mut self) -> Option<Job> {
-        self.blocked.retain(|_, since| since.elapsed() < RETRY_AFTER);
+        self.unblock();
         self.seal_if_worthwhile();
-        let segment = self.choose()?;
+        let room_bytes = self.core.space.room_bytes();
+        let segment = self.choose(room_bytes)?;
         let mut places = VecDeque::new();
         let mut from = Position { segment, offset_bytes: 0 };
         loop {
@@ -130,14 +155,20 @@ impl Compactor {
             }
         }
         debug!(device = self.core.device().0, segment = segment.0, "compacting");
-        Some(Job { segment, places, damaged: false })
+        Some(Job { segment, places, damaged: false, room_bytes })
     }
 
-    fn space_is_short(&self) -> bool {
-        let space = &self.core.space;
-        let limits = &self.core.config().limits;
-        let low = (space.capacity_bytes() / 10).max(limits.full_below_bytes);
-        space.free_bytes() < low
+    /// Tries segments again that have changed, or that there may be room for now.
+    fn unblock(&mut self) {
+        let table = self.core.table.lock();
+        let room_bytes = self.core.space.room_bytes();
+        self.blocked.retain(|id, blocked| {
+            let retry_after =
+                if blocked.room_bytes.is_some() { SPACE_RETRY_AFTER } else { RETRY_AFTER };
+            blocked.since.elapsed() < retry_after
+                && table.get(*id).is_some_and(|entry| entry.kept_bytes() == blocked.kept_bytes)
+                && blocked.room_bytes.is_none_or(|before| room_bytes <= before)
+        });
     }
 
     /// Ends the active segment when that lets compaction free a good part of it.
@@ -146,8 +177,10 @@ impl Compactor {
         let Some(entry) = self.core.table.lock().get(active) else {
             return;
         };
-        let divisor = if self.space_is_short() { SEAL_DIVISOR_SHORT } else { SEAL_DIVISOR };
-        let worthwhile = self.core.config().limits.segment_bytes / divisor;
+        let space = &self.core.space;
+        let is_short = space.ease_percent() < 100;
+        let divisor = if is_short { SEAL_DIVISOR_SHORT } else { SEAL_DIVISOR };
+        let worthwhile = space.segment_bytes() / divisor;
         if entry.dead_bytes() >= worthwhile && self.is_dead_enough(&entry) {
             // The writer looks again: seen from here, what it is just writing looks dead. A full
             // queue means it is busy; the next round asks again.
@@ -157,16 +190,16 @@ impl Compactor {
 
     fn is_dead_enough(&self, entry: &SegmentEntry) -> bool {
         let configured = u64::from(self.core.config().limits.compact_dead_percent);
-        let percent =
-            if self.space_is_short() { configured.min(SHORT_DEAD_PERCENT) } else { configured };
+        let eased = configured * self.core.space.ease_percent() / 100;
+        let percent = eased.max(SHORT_DEAD_PERCENT);
         entry.dead_bytes() > 0 && entry.dead_bytes() * 100 >= entry.file_bytes * percent
     }
 
     /// The sealed segment whose compaction frees the largest share and fits into the space left.
-    fn choose(&self) -> Option<SegmentId> {
+    fn choose(&self, room: u64) -> Option<SegmentId> {
         let active = self.core.active_segment();
-        let room = self.core.space.room_bytes();
-        let small_below = self.core.config().limits.segment_bytes / SEAL_DIVISOR;
+        let space = &self.core.space;
+        let small_below = space.segment_bytes() / SEAL_DIVISOR;
         let sealed: Vec<(SegmentId, SegmentEntry)> = self
             .core
             .table
@@ -174,13 +207,21 @@ impl Compactor {
             .iter()
             .filter(|(id, _)| *id != active && !self.blocked.contains_key(id))
             .collect();
-        let by_death = sealed
-            .iter()
-            .filter(|(_, entry)| entry.kept_bytes() == 0 || self.is_dead_enough(entry))
-            .filter(|(_, entry)| entry.kept_bytes() <= room)
-            .max_by_key(|(_, entry)| entry.dead_bytes() * 1000 / entry.file_bytes.max(1));
-        if let Some((id, _)) = by_death {
-            return Some(*id);
+        let by_death = |room: u64| {
+            sealed
+                .iter()
+                .filter(|(_, entry)| entry.kept_bytes() == 0 || self.is_dead_enough(entry))
+                .filter(|(_, entry)| entry.kept_bytes() <= room)
+                .max_by_key(|(_, entry)| entry.dead_bytes() * 1000 / entry.file_bytes.max(1))
+                .map(|(id, _)| *id)
+        };
+        if let Some(id) = by_death(room) {
+            return Some(id);
+        }
+        if space.ease_percent() == 0
+            && let Some(id) = by_death(space.medium_bytes() / MEDIUM_DIVISOR)
+        {
+            return Some(id);
         }
         let small: Vec<_> =
             sealed.iter().filter(|(_, entry)| entry.file_bytes < small_below).collect();
@@ -277,12 +318,16 @@ impl Compactor {
         }
         // Not emptied: a damaged record stayed. Otherwise the drive stops.
         if !answer.recv().unwrap_or(false) || job.damaged {
-            self.put_off(job.segment);
+            self.put_off(job.segment, None);
         }
     }
 
-    fn put_off(&mut self, segment: SegmentId) {
-        self.blocked.insert(segment, Instant::now());
+    fn put_off(&mut self, segment: SegmentId, room_bytes: Option<u64>) {
+        self.core.space.take_loan_back();
+        if let Some(entry) = self.core.table.lock().get(segment) {
+            let (since, kept_bytes) = (Instant::now(), entry.kept_bytes());
+            self.blocked.insert(segment, Blocked { since, room_bytes, kept_bytes });
+        }
     }
 }
 

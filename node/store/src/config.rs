@@ -40,6 +40,12 @@ pub struct DriveConfig {
     pub create_directory: bool,
     /// Format an empty directory. Without it an empty directory keeps the drive offline.
     pub format_if_empty: bool,
+    /// Answer a directory that belongs to another cluster or device, or that is no drive, with an
+    /// error of [`crate::Drive::open`]: right for a drive that is named for the first time, where
+    /// it is a mistake. Without it, right for a drive that the layout knows already, such a
+    /// directory leaves the drive offline with that reason until a probe finds the right one. A
+    /// directory in use is an error either way. Default true.
+    pub refuse_foreign: bool,
     /// Bounds and rates.
     pub limits: DriveLimits,
     /// Where the time comes from.
@@ -67,6 +73,7 @@ impl DriveConfig {
             capacity_bytes: None,
             create_directory: true,
             format_if_empty: true,
+            refuse_foreign: true,
             limits: DriveLimits::default(),
             clock,
             vfs: Arc::new(RealVfs::new()),
@@ -78,7 +85,8 @@ impl DriveConfig {
 /// Bounds and rates of one drive. All defaults are chosen; revisit with `bench`.
 #[derive(Clone, Copy, Debug)]
 pub struct DriveLimits {
-    /// Length at which a segment is closed. Default 512 MiB.
+    /// Length at which a segment is closed at most; a sixteenth of the capacity, but at least
+    /// 8 MiB, on drives where that is less. Default 512 MiB.
     pub segment_bytes: u64,
     /// Bytes written between two syncs at most. Default 8 MiB.
     pub group_bytes: u64,
@@ -106,13 +114,16 @@ pub struct DriveLimits {
     /// Bytes appended between checkpoints, hence scanned after a crash. Default 128 MiB.
     pub checkpoint_bytes: u64,
     /// Space writes may not use, kept for deletes, compaction and the index; `None` for a
-    /// hundredth of the capacity, at least 64 MiB and at most 2 GiB.
+    /// hundredth of the capacity, at most 2 GiB, but at least a full segment and a quarter.
+    /// Compaction may stall on a full drive when it is less than a segment.
     pub reserve_bytes: Option<u64>,
     /// Usable space below which the drive calls itself full. Default 8 MiB.
     pub full_below_bytes: u64,
-    /// Dead share of a segment, in percent, from which it is compacted. Default 30.
+    /// Dead share of a segment, in percent, from which it is compacted; falls to one as the last
+    /// tenth of the capacity fills. Default 30.
     pub compact_dead_percent: u8,
-    /// Rate of compaction reads. Default 64 MiB/s.
+    /// Rate of compaction reads; rises without limit as the last tenth of the capacity fills.
+    /// Default 64 MiB/s.
     pub compact_bytes_per_second: u64,
     /// Rate of scrub reads. Default 64 MiB/s.
     pub scrub_bytes_per_second: u64,

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use node_proto::{DeviceHealth, DeviceId, ScrubProgress};
+use node_proto::{Continuity, DeviceHealth, DeviceId, OpeningId, ScrubProgress};
 use parking_lot::{Condvar, Mutex};
 use tracing::error;
 
@@ -76,6 +76,13 @@ pub(crate) struct Core {
     pub(crate) arriving: Arc<AtomicUsize>,
     /// The index ran out of space; it may refuse writes until it is opened again.
     pub(crate) index_starved: AtomicBool,
+    /// Number of the last durable record when the drive was opened, and now.
+    pub(crate) found_mark: u64,
+    pub(crate) mark: AtomicU64,
+    /// The opening before this one.
+    pub(crate) previous: Option<OpeningId>,
+    /// Shards that the index knew of were gone when the drive was opened.
+    pub(crate) content_lost: bool,
     /// Everything before it is durable.
     pub(crate) durable_end: Mutex<Position>,
     failed: OnceLock<String>,
@@ -91,12 +98,15 @@ pub(crate) struct CoreParts {
     pub(crate) index: Index,
     pub(crate) table: SegmentTable,
     pub(crate) end: Position,
+    pub(crate) found_mark: u64,
+    pub(crate) previous: Option<OpeningId>,
+    pub(crate) content_lost: bool,
 }
 
 impl Core {
     pub(crate) fn new(parts: CoreParts) -> Self {
         let config = &parts.shared.config;
-        let space = Space::new(config.capacity_bytes, config.limits.reserve_bytes);
+        let space = Space::new(config.capacity_bytes, &config.limits);
         space.set_used(parts.table.file_bytes());
         Self {
             files: SegmentFiles::new(
@@ -112,6 +122,10 @@ impl Core {
             shard_count: AtomicU64::new(parts.table.shard_count()),
             arriving: Arc::default(),
             index_starved: AtomicBool::new(false),
+            found_mark: parts.found_mark,
+            mark: AtomicU64::new(parts.found_mark),
+            previous: parts.previous,
+            content_lost: parts.content_lost,
             durable_end: Mutex::new(parts.end),
             failed: OnceLock::new(),
             alive: Arc::new(()),
@@ -133,6 +147,17 @@ impl Core {
 
     pub(crate) fn base(&self) -> Base<'_> {
         Base { index: &self.index, table: &self.table }
+    }
+
+    /// How the content continues what the drive held before.
+    pub(crate) fn continuity(&self) -> Continuity {
+        Continuity {
+            opening: self.superblock.opening.unwrap_or_default(),
+            previous: self.previous,
+            found_mark: self.found_mark,
+            mark: self.mark.load(SeqCst),
+            content_lost: self.content_lost,
+        }
     }
 
     pub(crate) fn active_segment(&self) -> SegmentId {

@@ -18,8 +18,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use node_proto::{
-    ByteRange, ClusterId, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus, GetShardError,
-    ListShardsError, PutShardError, ScrubProgress, ShardEntry, ShardKey, ShardRoot, ShardService,
+    ByteRange, ClusterId, Continuity, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus,
+    GetShardError, ListShardsError, PutShardError, ScrubProgress, ShardEntry, ShardKey, ShardRoot,
+    ShardService,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
@@ -111,7 +112,7 @@ impl Drive {
     /// Opens the drive. Blocks for I/O, up to `open_wait` when the index must be rebuilt.
     ///
     /// A drive that cannot be opened for want of a working medium is returned offline; probes
-    /// bring it online later.
+    /// bring it online later. So is one whose directory is wrong, unless `refuse_foreign` is set.
     ///
     /// # Errors
     /// [`OpenDriveError`] when the configuration names a wrong directory or limit.
@@ -302,7 +303,7 @@ impl Inner {
         let core = &session.core;
         let cut = Cut {
             uuid: core.superblock.uuid,
-            open_count: core.superblock.open_count,
+            opening: core.superblock.opening,
             position: session.durable_end(),
         };
         *self.slot.write() = Slot::Closed {
@@ -391,17 +392,18 @@ impl Inner {
     /// Sorts out what the operator must mend; anything else leaves the drive offline.
     fn as_config_error(&self, failure: OpenFailure) -> Result<(), OpenDriveError> {
         let directory = self.shared.config.directory.display().to_string();
+        let refuse = self.shared.config.refuse_foreign;
         match failure {
-            OpenFailure::ForeignCluster { found } => {
+            OpenFailure::ForeignCluster { found } if refuse => {
                 Err(OpenDriveError::ForeignCluster { directory, found })
             }
-            OpenFailure::WrongDevice { found } => Err(OpenDriveError::WrongDevice {
+            OpenFailure::WrongDevice { found } if refuse => Err(OpenDriveError::WrongDevice {
                 directory,
                 found,
                 expected: self.shared.config.device,
             }),
             OpenFailure::Lock(LockError::Held) => Err(OpenDriveError::InUse { directory }),
-            OpenFailure::NotEmpty => Err(OpenDriveError::NotADrive { directory }),
+            OpenFailure::NotEmpty if refuse => Err(OpenDriveError::NotADrive { directory }),
             other => {
                 let reason = other.to_string();
                 warn!(device = self.shared.config.device.0, reason, "drive is offline");
@@ -485,7 +487,7 @@ impl ShardService for Drive {
             device,
             uuid: None,
             open_count: 0,
-            continuity: node_proto::Continuity::default(),
+            continuity: Continuity::default(),
             health: DeviceHealth::Offline,
             reason: Some(reason),
             capacity_bytes: 0,
@@ -506,7 +508,7 @@ impl ShardService for Drive {
             device,
             uuid: Some(core.superblock.uuid),
             open_count: core.superblock.open_count,
-            continuity: node_proto::Continuity::default(),
+            continuity: core.continuity(),
             health,
             reason,
             capacity_bytes: core.space.capacity_bytes(),

@@ -62,11 +62,14 @@ mod tests {
             uuid: DeviceUuid([2; 16]),
             open_count: 1,
             formatted_at: UnixMillis(0),
+            opening: None,
         };
         superblock.write(&RealVfs::new(), dir.path()).unwrap();
         let found = identify(dir.path()).unwrap().unwrap();
         assert_eq!(found, DriveIdentity { cluster: superblock.cluster, device: superblock.device });
         std::fs::write(dir.path().join("superblock"), b"junk").unwrap();
+        assert_eq!(identify(dir.path()).unwrap(), Some(found));
+        std::fs::write(dir.path().join("superblock.bak"), b"junk").unwrap();
         assert!(identify(dir.path()).is_err());
     }
 }

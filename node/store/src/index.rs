@@ -25,7 +25,7 @@ use rocksdb::{DB, Options, ReadOptions, WriteBatch, WriteOptions};
 
 use crate::{
     config::IndexCache,
-    record::{Position, SegmentId},
+    record::{Position, SegmentId, TOMBSTONE_BYTES, record_bytes},
     rows::{Checkpoint, Place, RowError, ScrubCursor, SegmentStats, ShardRow},
 };
 
@@ -137,18 +137,40 @@ impl Index {
             if places.len() == limit {
                 return Ok(false);
             }
-            let (segment, offset) = key[1..]
-                .split_first_chunk::<8>()
-                .and_then(|(segment, rest)| Some((*segment, <[u8; 8]>::try_from(rest).ok()?)))
-                .ok_or(RowError { kind: "place key" })?;
-            let position = Position {
-                segment: SegmentId(u64::from_be_bytes(segment)),
-                offset_bytes: u64::from_be_bytes(offset),
-            };
-            places.push((position, Place::decode(value)?));
+            places.push((decode_place_key(key)?, Place::decode(value)?));
             Ok(true)
         })?;
         Ok(places)
+    }
+
+    /// The last live place in a segment.
+    pub(crate) fn last_place(
+        &self,
+        segment: SegmentId,
+    ) -> Result<Option<(Position, Place)>, IndexError> {
+        let mut rows = self.db.raw_iterator();
+        rows.seek_for_prev(place_key(Position { segment, offset_bytes: u64::MAX }));
+        let found = match rows.item() {
+            Some((key, value)) if key.first() == Some(&PLACE) => {
+                Some((decode_place_key(key)?, Place::decode(value)?))
+            }
+            _ => None,
+        };
+        rows.status()?;
+        Ok(found.filter(|(position, _)| position.segment == segment))
+    }
+
+    /// Where the record at a live place ends within its segment.
+    pub(crate) fn end_of(&self, position: Position, place: &Place) -> Result<u64, IndexError> {
+        let payload_bytes = match place {
+            // A row without its shard still says that a record starts here.
+            Place::Shard(key) => self
+                .shard(key)?
+                .filter(|row| row.position == position)
+                .map_or(0, |row| u64::from(row.payload_bytes)),
+            Place::Tombstones { count } => u64::from(*count) * TOMBSTONE_BYTES as u64,
+        };
+        Ok(position.offset_bytes.saturating_add(record_bytes(payload_bytes)))
     }
 
     /// Whether something live lies at or after `from` within its segment.
@@ -282,6 +304,18 @@ fn place_key(position: Position) -> [u8; 17] {
     out[1..9].copy_from_slice(&position.segment.0.to_be_bytes());
     out[9..].copy_from_slice(&position.offset_bytes.to_be_bytes());
     out
+}
+
+fn decode_place_key(key: &[u8]) -> Result<Position, RowError> {
+    let (segment, offset) = key
+        .get(1..)
+        .and_then(|rest| rest.split_first_chunk::<8>())
+        .and_then(|(segment, rest)| Some((*segment, <[u8; 8]>::try_from(rest).ok()?)))
+        .ok_or(RowError { kind: "place key" })?;
+    Ok(Position {
+        segment: SegmentId(u64::from_be_bytes(segment)),
+        offset_bytes: u64::from_be_bytes(offset),
+    })
 }
 
 fn options(buffer_bytes: usize, cache: Option<&IndexCache>) -> Options {

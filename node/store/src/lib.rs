@@ -4,7 +4,7 @@
 //!
 //! | Name | Content |
 //! | --- | --- |
-//! | `superblock` | cluster, slot, formatting, open count |
+//! | `superblock`, `superblock.bak` | cluster, slot, formatting, open count, last opening; twice |
 //! | `lock` | locked while a process uses the drive |
 //! | `segments/*.seg` | the shards and their deletions; the truth |
 //! | `index/` | RocksDB: where each shard lies; rebuilt from the segments when lost |

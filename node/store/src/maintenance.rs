@@ -1,6 +1,7 @@
 //! The maintenance thread: space figures, compaction and scrub of one drive.
 //!
-//! Invariant: reads of compaction and scrub never exceed their configured rates.
+//! Invariant: reads of scrub never exceed their configured rate, and those of compaction only when
+//! space is short: writes must not be refused for want of reads.
 
 use std::{
     sync::{Arc, mpsc::SyncSender},
@@ -24,9 +25,15 @@ pub(crate) fn run(core: &Arc<Core>, writer: SyncSender<WriterCommand>, mut scrub
         }
         let compacted = compactor.step(&mut scratch);
         if let Some(bytes) = compacted
-            && !core.stop.pace(time_for(bytes, limits.compact_bytes_per_second))
+            && !core.stop.pace(eased(
+                time_for(bytes, limits.compact_bytes_per_second),
+                core.space.ease_percent(),
+            ))
         {
             return;
+        }
+        if compacted.is_some() && core.space.ease_percent() == 0 {
+            continue;
         }
         let scrubbed = scrubber.step(&mut scratch);
         if let Some(bytes) = scrubbed
@@ -49,9 +56,25 @@ fn time_for(bytes: u64, bytes_per_second: u64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
+/// A pause, cut short as space gets short.
+fn eased(pause: Duration, ease_percent: u64) -> Duration {
+    if ease_percent >= 100 {
+        return pause;
+    }
+    pause * u32::try_from(ease_percent).unwrap_or(0) / 100
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_shrink_with_space() {
+        let pause = Duration::from_secs(8);
+        assert_eq!(eased(pause, 100), pause);
+        assert_eq!(eased(pause, 25), Duration::from_secs(2));
+        assert_eq!(eased(pause, 0), Duration::ZERO);
+    }
 
     #[test]
     fn pace_follows_the_rate() {

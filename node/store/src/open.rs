@@ -6,7 +6,9 @@
 //!   formatted: the disk below it would fill instead of the drive.
 //!
 //! *Crash consistency:* the superblock is the last thing formatting writes, and its open count the
-//! first thing every opening writes.
+//! first thing every opening writes. The opening's id follows when the drive is ready to serve, or
+//! just before recovery gives up rows of lost segments: an opening that failed without an effect
+//! leaves no trace in the chain of openings, and one that forgot shards always does.
 
 use std::{
     ffi::OsString,
@@ -14,7 +16,7 @@ use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
 };
 
-use node_proto::{ClusterId, DeviceId, DeviceUuid};
+use node_proto::{ClusterId, DeviceId, DeviceUuid, OpeningId};
 use tracing::{info, warn};
 
 use crate::{
@@ -65,7 +67,7 @@ pub(crate) enum OpenFailure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
     pub(crate) uuid: DeviceUuid,
-    pub(crate) open_count: u64,
+    pub(crate) opening: Option<OpeningId>,
     pub(crate) position: Position,
 }
 
@@ -109,8 +111,10 @@ impl Opening<'_> {
         let segments = config.directory.join(SEGMENT_DIRECTORY);
         vfs.create_directory(&segments)?;
         vfs.sync_directory(&config.directory)?;
-        let recovered = self.recover(&superblock)?;
-        self.start(superblock, lock, recovered)
+        let served = Superblock { opening: Some(new_opening()?), ..superblock };
+        let recovered = self.recover(&superblock, &served)?;
+        served.write(vfs, &config.directory)?;
+        self.start(served, superblock.opening, lock, recovered)
     }
 
     /// Names in the directory, which is created on the first opening when that is wanted.
@@ -165,17 +169,20 @@ impl Opening<'_> {
             uuid: DeviceUuid(uuid),
             open_count: 1,
             formatted_at: config.clock.now(),
+            opening: None,
         })
     }
 
-    fn recover(&self, superblock: &Superblock) -> Result<Recovered, OpenFailure> {
+    /// `found`: as the last opening left it. `served`: as this opening will.
+    fn recover(&self, found: &Superblock, served: &Superblock) -> Result<Recovered, OpenFailure> {
         // A cut is about the very copy that was open before, not about one that was restored.
-        let cut = self.cut.filter(|cut| {
-            cut.uuid == superblock.uuid && cut.open_count + 1 == superblock.open_count
-        });
+        let cut = self.cut.filter(|cut| cut.uuid == found.uuid && cut.opening == found.opening);
+        let config = &self.shared.config;
+        let before_loss = || served.write(config.vfs.as_ref(), &config.directory);
         let recovery = Recovery {
-            config: &self.shared.config,
-            uuid: superblock.uuid,
+            config,
+            before_loss: &before_loss,
+            uuid: found.uuid,
             cut: cut.map(|cut| cut.position),
             rebuild: self.shared.rebuild_index.load(SeqCst),
             progress: self.progress,
@@ -196,6 +203,7 @@ impl Opening<'_> {
     fn start(
         &self,
         superblock: Superblock,
+        previous: Option<OpeningId>,
         lock: DirectoryLock,
         recovered: Recovered,
     ) -> Result<Session, OpenFailure> {
@@ -215,6 +223,9 @@ impl Opening<'_> {
             index: recovered.index,
             table: recovered.table,
             end: recovered.end,
+            found_mark: recovered.next_seq.0.saturating_sub(1),
+            previous,
+            content_lost: recovered.content_lost,
         }));
         core.refresh_space().map_err(io::Error::other)?;
         let scrubber = Scrubber::new(Arc::clone(&core)).map_err(RecoverError::from)?;
@@ -232,4 +243,10 @@ impl Opening<'_> {
         );
         Ok(Session::start(core, start, scrubber)?)
     }
+}
+
+fn new_opening() -> io::Result<OpeningId> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(io::Error::other)?;
+    Ok(OpeningId(id))
 }

@@ -3,6 +3,10 @@
 //! Normally only the records behind the last checkpoint are read. Without a usable index every
 //! segment is.
 //!
+//! Invariant: after it, no row leads to a segment that is missing or into the part of one that was
+//! cut off; that rows were given up for it is told as lost content. What lies inside a segment is
+//! not looked at: that is for scrub.
+//!
 //! *Crash consistency:* the records found behind the checkpoint are made durable before the drive
 //! serves, because an earlier process may have written and not synced them. When the previous
 //! opening failed with an I/O error in this same process, everything it had not synced is cut off
@@ -22,7 +26,7 @@ use crate::{
     changes::{Base, Changes},
     config::DriveConfig,
     index::{Index, IndexError},
-    record::{Position, SegmentId, Seq},
+    record::{PAGE_BYTES, Position, SegmentId, Seq},
     rows::Checkpoint,
     scan::{Depth, Found, Scan, ScanEnd, ScanError},
     segments::{SegmentTable, list_segments, segment_path},
@@ -45,6 +49,8 @@ pub(crate) struct Recovered {
     pub(crate) next_segment: SegmentId,
     /// Runs of damage seen between records.
     pub(crate) damaged_runs: u64,
+    /// Shards that were known, or may have been, are gone.
+    pub(crate) content_lost: bool,
 }
 
 /// Why a drive's content could not be opened.
@@ -63,6 +69,9 @@ pub(crate) enum RecoverError {
 /// What recovery is told.
 pub(crate) struct Recovery<'a> {
     pub(crate) config: &'a DriveConfig,
+    /// Called before content is given up for lost, once or more: makes that this opening was there
+    /// durable.
+    pub(crate) before_loss: &'a dyn Fn() -> io::Result<()>,
     pub(crate) uuid: DeviceUuid,
     /// Up to where the failed opening before this one had synced.
     pub(crate) cut: Option<Position>,
@@ -150,6 +159,7 @@ impl Recovery<'_> {
         for (id, len_bytes) in segments {
             table.lock().set_file_bytes(*id, *len_bytes);
         }
+        end.content_lost = self.give_up_lost(Base { index: &index, table: &table }, segments)?;
         let newest = segments.keys().next_back().copied().unwrap_or(SegmentId(0));
         // A newest segment shorter than what the checkpoint promised has lost records.
         let short = newest == start.segment
@@ -185,9 +195,15 @@ impl Recovery<'_> {
                 segments.len()
             ));
             let depth = if *id == newest { Depth::Whole } else { Depth::Ends };
-            pass.segment(*id, 0, *len_bytes, depth)?;
+            let scanned = pass.segment(*id, 0, *len_bytes, depth)?;
+            // A crash tears the end of the newest segment only.
+            let is_cut = *id != newest && scanned.sound_bytes < *len_bytes;
+            pass.content_lost |= scanned.damaged_runs > 0 || is_cut;
         }
         let end = pass.finish()?;
+        if end.content_lost {
+            self.announce_loss()?;
+        }
         index.flush()?;
         for (id, len_bytes) in segments {
             table.lock().set_file_bytes(*id, *len_bytes);
@@ -214,6 +230,7 @@ impl Recovery<'_> {
         let position = Position { segment: newest, offset_bytes: sound };
         let may_continue = end.may_continue
             && newest.0 > 0
+            && sound.is_multiple_of(PAGE_BYTES as u64)
             && table.get(newest).is_some()
             && !index.has_place_from(position)?;
         if may_continue && sound < file_bytes {
@@ -246,7 +263,79 @@ impl Recovery<'_> {
             next_seq: end.next_seq,
             next_segment,
             damaged_runs: end.damaged_runs,
+            content_lost: end.content_lost,
         })
+    }
+
+    /// Drops the rows of segments that are missing or cut off; says whether there were any.
+    fn give_up_lost(
+        &self,
+        base: Base<'_>,
+        segments: &BTreeMap<SegmentId, u64>,
+    ) -> Result<bool, RecoverError> {
+        let known: Vec<SegmentId> = {
+            let table = base.table.lock();
+            table.iter().filter(|(_, entry)| !entry.stats.retiring).map(|(id, _)| id).collect()
+        };
+        let mut any = false;
+        for segment in known {
+            let len_bytes = segments.get(&segment).copied();
+            let last = base.index.last_place(segment)?;
+            let end = match &last {
+                Some((position, place)) => base.index.end_of(*position, place)?,
+                None => 0,
+            };
+            if end > len_bytes.unwrap_or(0) {
+                if !any {
+                    self.announce_loss()?;
+                }
+                any = true;
+                warn!(
+                    device = self.config.device.0,
+                    segment = segment.0,
+                    known_bytes = end,
+                    found_bytes = len_bytes,
+                    "segment is missing or cut off; its shards are given up for lost"
+                );
+                self.give_up_behind(base, segment, len_bytes.unwrap_or(0))?;
+            }
+            if len_bytes.is_none() {
+                base.index.forget_segment(segment)?;
+                base.table.lock().remove(segment);
+            }
+        }
+        Ok(any)
+    }
+
+    /// Drops the rows of records that end behind `len_bytes` of their segment.
+    fn give_up_behind(
+        &self,
+        base: Base<'_>,
+        segment: SegmentId,
+        len_bytes: u64,
+    ) -> Result<(), IndexError> {
+        let mut changes = Changes::default();
+        let mut from = Position { segment, offset_bytes: 0 };
+        loop {
+            let places = base.index.places(from, BATCH_CHANGES)?;
+            for (position, place) in &places {
+                if position.segment != segment {
+                    return changes.commit(base, true);
+                }
+                if base.index.end_of(*position, place)? > len_bytes {
+                    changes.lose(base, *position, place)?;
+                }
+                from.offset_bytes = position.offset_bytes + 1;
+            }
+            changes.commit(base, true)?;
+            if places.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn announce_loss(&self) -> Result<(), RecoverError> {
+        (self.before_loss)().map_err(at(&self.config.directory))
     }
 
     /// Finishes what a crash interrupted: segments that were emptied and not yet unlinked.
@@ -285,6 +374,7 @@ struct Pass<'a> {
     next_seq: Seq,
     newest: Option<(SegmentId, u64)>,
     damaged_runs: u64,
+    content_lost: bool,
 }
 
 struct PassEnd {
@@ -293,6 +383,7 @@ struct PassEnd {
     newest: Option<(SegmentId, u64)>,
     may_continue: bool,
     damaged_runs: u64,
+    content_lost: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -305,6 +396,7 @@ impl<'a> Pass<'a> {
             next_seq: Seq(1),
             newest: None,
             damaged_runs: 0,
+            content_lost: false,
         }
     }
 
@@ -314,7 +406,7 @@ impl<'a> Pass<'a> {
         from_bytes: u64,
         len_bytes: u64,
         depth: Depth,
-    ) -> Result<(), RecoverError> {
+    ) -> Result<ScanEnd, RecoverError> {
         let config = self.recovery.config;
         let path = segment_path(&config.directory, segment);
         self.changes.touch(self.base, segment);
@@ -347,7 +439,7 @@ impl<'a> Pass<'a> {
         }
         self.damaged_runs += end.damaged_runs;
         self.newest = Some((segment, end.sound_bytes));
-        Ok(())
+        Ok(end)
     }
 
     fn record(&mut self, found: &Found) -> Result<(), IndexError> {
@@ -375,6 +467,7 @@ impl<'a> Pass<'a> {
             newest: self.newest,
             may_continue: true,
             damaged_runs: self.damaged_runs,
+            content_lost: self.content_lost,
         })
     }
 }

@@ -159,11 +159,14 @@ impl Session {
         let bytes = Arc::clone(&self.put_bytes)
             .try_acquire_many_owned(wanted.min(self.put_bytes_max))
             .map_err(busy)?;
-        let space = self
-            .core
-            .space
-            .reserve(record_bytes(payload_bytes))
-            .ok_or(PutShardError::Full { device })?;
+        let was_easy = self.core.space.ease_percent() > 0;
+        let Some(space) = self.core.space.reserve(record_bytes(payload_bytes)) else {
+            if was_easy {
+                // The first refusal; compaction must not sleep now.
+                self.core.stop.wake();
+            }
+            return Err(PutShardError::Full { device });
+        };
         let (answer, answered) = oneshot::channel();
         let put = Put {
             key,

@@ -70,6 +70,8 @@ pub(crate) struct Writer {
     changes: Changes,
     pending: Vec<Pending>,
     next_seq: Seq,
+    /// The highest number in the group.
+    laid_seq: Option<Seq>,
     next_segment: SegmentId,
     unchecked_bytes: u64,
 }
@@ -87,6 +89,7 @@ impl Writer {
             changes: Changes::default(),
             pending: Vec::new(),
             next_seq,
+            laid_seq: None,
             next_segment,
             unchecked_bytes: 0,
         }
@@ -313,7 +316,7 @@ impl Writer {
 
     /// Makes sure the active segment takes `bytes` more, and says where they go.
     fn make_room(&mut self, bytes: u64) -> Result<Position, AppendError> {
-        let segment_bytes = self.core.config().limits.segment_bytes;
+        let segment_bytes = self.core.space.segment_bytes();
         let is_full = |active: &Appender| {
             active.end_bytes() > 0 && active.end_bytes() + bytes > segment_bytes
         };
@@ -371,6 +374,7 @@ impl Writer {
             active.lay(&encode_trailer(header.seq))?;
             active.pad()
         });
+        self.laid_seq = self.laid_seq.max(Some(header.seq));
         laid.map_err(|error| self.append_failed(&error))
     }
 
@@ -392,6 +396,7 @@ impl Writer {
             active.rewind()?;
         }
         self.changes.clear();
+        self.laid_seq = None;
         let device = self.core.device();
         let mut deletes = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
@@ -476,7 +481,16 @@ impl Writer {
         let core = &self.core;
         *core.durable_end.lock() = Position { segment, offset_bytes: durable_bytes };
         core.table.lock().set_file_bytes(segment, durable_bytes);
+        let copied_bytes = |pending: &Pending| match pending {
+            Pending::Relocate(relocate) => relocate.shard_bytes(),
+            Pending::Put(_) | Pending::Delete(_) => 0,
+        };
+        core.space.lend(self.pending.iter().map(copied_bytes).sum());
         core.space.grow(bytes);
+        if core.space.ease_percent() < 100 {
+            // Compaction must not sleep while space goes.
+            core.stop.wake();
+        }
         self.unchecked_bytes += bytes;
         let telemetry = &core.shared.telemetry;
         telemetry.written_bytes.increment(bytes);
@@ -501,6 +515,9 @@ impl Writer {
             }
         }
         core.shard_count.store(core.table.lock().shard_count(), SeqCst);
+        if let Some(Seq(mark)) = self.laid_seq.take() {
+            core.mark.fetch_max(mark, SeqCst);
+        }
         Ok(())
     }
 
@@ -555,6 +572,7 @@ impl Writer {
 
     fn give_up_group_for(&mut self, reason: &str) {
         self.changes.clear();
+        self.laid_seq = None;
         let device = self.core.device();
         let reason = || reason.to_owned();
         for pending in std::mem::take(&mut self.pending) {
@@ -608,6 +626,7 @@ impl Writer {
             core.index_failed(&error);
         }
         if let Some(entry) = core.table.lock().remove(segment) {
+            core.space.take_loan_back();
             core.space.shrink(entry.file_bytes);
         }
         true

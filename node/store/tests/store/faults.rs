@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use node_proto::{DeviceHealth, GetShardError, PutShardError, ShardService};
 use node_store::{Drive, Fault};
 
-use crate::fixture::{Bench, eventually, key, list_all, payload, put, read, root_of};
+use crate::fixture::{Bench, key, list_all, payload, put, read, root_of};
 
 #[tokio::test]
 async fn a_failed_sync_takes_the_drive_offline_and_forgets_what_it_covered() {
@@ -289,31 +289,5 @@ async fn an_older_index_catches_up_from_its_checkpoint() {
     assert_eq!(list_all(&drive).await, before);
     assert_eq!(drive.status().shard_count, count);
     assert_eq!(read(&drive, 5).await, Some(bytes));
-    drive.close().await;
-}
-
-#[tokio::test]
-async fn a_lost_segment_is_reported_shard_by_shard() {
-    let bench = Bench::new(1);
-    let drive = bench.open();
-    for number in 0..5 {
-        put(&drive, number, &payload(number, 100_000)).await;
-    }
-    drive.close().await;
-    std::fs::remove_file(&bench.segments()[0]).unwrap();
-    let drive = bench.open();
-    assert!(matches!(drive.verify(key(0)).await, Err(GetShardError::Damaged { .. })));
-    drive.start_scrub();
-    eventually("scrub", || drive.scrub_progress().completed_passes == 1).await;
-    let lost = drive.take_damaged(10);
-    let progress = drive.scrub_progress();
-    assert!(lost.contains(&key(0)) && lost.contains(&key(1)), "{lost:?} {progress:?}");
-    for lost in lost {
-        let bytes = payload(lost.manifest.0, 100_000);
-        drive.replace(lost, root_of(&bytes), bytes).await.unwrap();
-    }
-    for number in 0..5 {
-        assert_eq!(read(&drive, number).await, Some(payload(number, 100_000)));
-    }
     drive.close().await;
 }

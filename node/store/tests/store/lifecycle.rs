@@ -7,7 +7,7 @@ use node_store::{Drive, OpenDriveError};
 
 use crate::fixture::{Bench, key, list_all, payload, put, read, root_of};
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -169,21 +169,106 @@ async fn a_foreign_drive_swapped_in_stays_offline_and_untouched() {
 }
 
 #[tokio::test]
-async fn a_damaged_superblock_keeps_the_drive_offline_and_unformatted() {
+async fn one_damaged_superblock_is_survived_and_mended() {
+    for name in ["superblock", "superblock.bak"] {
+        let bench = Bench::new(1);
+        let drive = bench.open();
+        put(&drive, 1, &payload(1, 9_000)).await;
+        let damage = || {
+            let path = bench.directory().join(name);
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[20] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+        };
+        damage();
+        let status = drive.probe().await;
+        assert_eq!((status.health, status.open_count), (DeviceHealth::Online, 1), "{name}");
+        let opening = status.continuity.opening;
+        drive.close().await;
+        let drive = bench.open();
+        let status = drive.status();
+        assert_eq!((status.open_count, status.continuity.previous), (2, Some(opening)), "{name}");
+        assert_eq!(read(&drive, 1).await, Some(payload(1, 9_000)));
+        drive.close().await;
+        let files = ["superblock", "superblock.bak"].map(|name| bench.directory().join(name));
+        let [first, second] = files.map(|path| std::fs::read(path).unwrap());
+        assert_eq!(first, second, "both are whole again");
+    }
+}
+
+#[tokio::test]
+async fn two_damaged_superblocks_keep_the_drive_offline_and_unformatted() {
     let bench = Bench::new(1);
     let drive = bench.open();
     put(&drive, 1, &payload(1, 9_000)).await;
     drive.close().await;
     let path = bench.directory().join("superblock");
     let good = std::fs::read(&path).unwrap();
-    let mut bad = good.clone();
-    bad[20] ^= 1;
-    std::fs::write(&path, bad).unwrap();
+    for name in ["superblock", "superblock.bak"] {
+        let mut bad = good.clone();
+        bad[20] ^= 1;
+        std::fs::write(bench.directory().join(name), bad).unwrap();
+    }
+    for refuse_foreign in [true, false] {
+        let mut config = bench.config();
+        config.refuse_foreign = refuse_foreign;
+        let drive = Drive::open(config).unwrap();
+        assert_eq!(drive.status().health, DeviceHealth::Offline);
+        assert!(drive.probe().await.reason.unwrap().contains("put a sound copy"));
+    }
     let drive = Drive::open(bench.config()).unwrap();
-    assert_eq!(drive.status().health, DeviceHealth::Offline);
-    assert_eq!(drive.probe().await.reason.unwrap(), "the superblock is damaged");
     std::fs::write(&path, good).unwrap();
     assert_eq!(drive.probe().await.health, DeviceHealth::Online);
     assert_eq!(read(&drive, 1).await, Some(payload(1, 9_000)));
+    drive.close().await;
+}
+
+#[tokio::test]
+async fn a_known_drive_waits_offline_for_the_right_directory() {
+    let (bench, foreign, wrong) = (Bench::new(1), Bench::new(2), Bench::new(3));
+    let drive = bench.open();
+    put(&drive, 1, &payload(1, 9_000)).await;
+    drive.close().await;
+    let mut config = foreign.config();
+    config.cluster = ClusterId([9; 16]);
+    Drive::open(config).unwrap().close().await;
+    let mut config = wrong.config();
+    config.device = DeviceId(8);
+    Drive::open(config).unwrap().close().await;
+    let other = bench.root.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("thesis.txt"), "words").unwrap();
+    let file = bench.root.path().join("file");
+    std::fs::write(&file, "words").unwrap();
+
+    let home = bench.root.path().join("home");
+    let mut opened = 1;
+    for (bad, reason) in [
+        (foreign.directory(), "belongs to cluster 0909"),
+        (wrong.directory(), "belongs to device slot 8"),
+        (other, "holds other files"),
+        (file, ""),
+    ] {
+        std::fs::rename(bench.directory(), &home).unwrap();
+        std::fs::rename(&bad, bench.directory()).unwrap();
+        let mut config = bench.config();
+        config.refuse_foreign = false;
+        let drive = Drive::open(config).unwrap();
+        for status in [drive.status(), drive.probe().await] {
+            assert_eq!(status.health, DeviceHealth::Offline);
+            assert!(status.reason.as_ref().unwrap().contains(reason), "{status:?}");
+        }
+        std::fs::rename(bench.directory(), &bad).unwrap();
+        std::fs::rename(&home, bench.directory()).unwrap();
+        opened += 1;
+        let status = drive.probe().await;
+        assert_eq!((status.health, status.open_count), (DeviceHealth::Online, opened), "{reason}");
+        assert_eq!(read(&drive, 1).await, Some(payload(1, 9_000)));
+        drive.close().await;
+    }
+    let mut config = bench.config();
+    config.refuse_foreign = false;
+    let drive = Drive::open(config.clone()).unwrap();
+    assert!(matches!(Drive::open(config), Err(OpenDriveError::InUse { .. })));
     drive.close().await;
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use node_proto::{PutShardError, ShardService};
+use node_proto::{OpeningId, PutShardError, ShardService};
 use node_store::Drive;
 use proptest::prelude::*;
 
@@ -74,6 +74,8 @@ struct World {
     bench: Bench,
     drive: Arc<Drive>,
     model: BTreeMap<u64, Bytes>,
+    opening: OpeningId,
+    mark: u64,
 }
 
 impl World {
@@ -81,7 +83,8 @@ impl World {
         let mut bench = Bench::new(seed);
         bench.limits.segment_bytes = 128 << 10;
         let drive = Arc::new(bench.open());
-        Self { bench, drive, model: BTreeMap::new() }
+        let opening = drive.status().continuity.opening;
+        Self { bench, drive, model: BTreeMap::new(), opening, mark: 0 }
     }
 
     async fn apply(&mut self, op: Op) {
@@ -178,10 +181,19 @@ impl World {
         if forget_index {
             self.bench.forget_index();
         }
+        let before = self.drive.status().continuity;
+        assert_eq!(before, Default::default(), "the drive is closed");
         self.drive = Arc::new(self.bench.open());
+        let now = self.drive.status().continuity;
+        assert_eq!(now.previous, Some(self.opening), "the chain of openings is broken");
+        assert!(forget_index || !now.content_lost, "nothing was lost");
+        assert!(forget_index || now.found_mark >= self.mark, "durable numbers were lost");
+        self.opening = now.opening;
+        self.mark = now.mark;
     }
 
-    async fn check(&self) {
+    async fn check(&mut self) {
+        self.mark = self.drive.status().continuity.mark;
         for number in 0..KEYS {
             assert_eq!(read(&self.drive, number).await.as_ref(), self.model.get(&number));
         }

@@ -1,7 +1,10 @@
 //! Full drives, and space that comes back.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use node_proto::{DeviceHealth, PutShardError, ShardService};
-use node_store::{Fault, FileSystemSpace};
+use node_store::{Drive, DriveLimits, Fault, FileSystemSpace};
 
 use crate::fixture::{Bench, eventually, key, list_all, payload, put, read, root_of};
 
@@ -153,6 +156,125 @@ async fn restarts_do_not_pile_up_small_segments() {
         assert_eq!(read(&drive, round).await, Some(payload(round, 1_000)));
     }
     drive.close().await;
+}
+
+/// How often a write may find the drive full in a row. A maintenance tick takes 5 ms here.
+const FULL_MAX: u32 = 400;
+
+/// Writes, waiting for compaction when the drive is full; returns how often it was.
+async fn put_patiently(drive: &Drive, number: u64, bytes: &Bytes) -> u32 {
+    for refused in 0..FULL_MAX {
+        match drive.put(key(number), root_of(bytes), bytes.clone()).await {
+            Ok(()) => return refused,
+            Err(PutShardError::Full { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("shard {number}: full for good: {:?}", drive.status());
+}
+
+/// Fills a drive with `live` shards and overwrites them in no particular order: a new shard, then
+/// the deletion of the old one, as an object store does.
+async fn overwrite(drive: &Drive, live: usize, times: u64, len: usize) {
+    let bytes = payload(1, len);
+    let mut numbers = Vec::new();
+    for number in 0..live as u64 {
+        put_patiently(drive, number, &bytes).await;
+        numbers.push(number);
+    }
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for number in live as u64..live as u64 + times {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let slot = (random >> 16) as usize % live;
+        put_patiently(drive, number, &bytes).await;
+        let old = std::mem::replace(&mut numbers[slot], number);
+        drive.delete(vec![key(old)]).await.unwrap();
+    }
+    assert_eq!(drive.status().shard_count, live as u64);
+    for number in numbers {
+        assert_eq!(read(drive, number).await.as_ref(), Some(&bytes));
+    }
+}
+
+#[tokio::test]
+async fn overwriting_goes_on_for_ever_with_the_default_limits() {
+    let mut bench = Bench::new(1);
+    bench.limits =
+        DriveLimits { maintenance_interval: Duration::from_millis(5), ..DriveLimits::default() };
+    bench.capacity_bytes = Some(160 << 20);
+    let drive = bench.open();
+    overwrite(&drive, 64, 400, 1 << 20).await;
+    assert!(bench.segment_bytes() <= 160 << 20);
+    drive.close().await;
+}
+
+/// The proportions that drives have by default: sixteen segments.
+fn proportioned(capacity_bytes: u64) -> Bench {
+    let mut bench = Bench::new(1);
+    bench.limits.segment_bytes = capacity_bytes / 16;
+    bench.limits.reserve_bytes = None;
+    bench.capacity_bytes = Some(capacity_bytes);
+    bench
+}
+
+#[tokio::test]
+async fn four_fifths_of_the_capacity_hold_live_data_under_overwriting() {
+    let bench = proportioned(20 << 20);
+    let drive = bench.open();
+    let capacity_bytes = drive.status().capacity_bytes;
+    let live = usize::try_from(capacity_bytes * 4 / 5 / 40_960).unwrap();
+    overwrite(&drive, live, 1_500, 40_000).await;
+    assert!(bench.segment_bytes() <= capacity_bytes);
+    drive.close().await;
+    // The same after a restart.
+    let drive = bench.open();
+    let bytes = payload(1, 40_000);
+    for number in 10_000..10_020 {
+        put_patiently(&drive, number, &bytes).await;
+        drive.delete(vec![key(number)]).await.unwrap();
+    }
+    drive.close().await;
+}
+
+#[tokio::test]
+async fn segments_longer_than_the_reserve_do_not_fill_a_drive_for_good() {
+    let mut bench = Bench::new(1);
+    bench.limits.segment_bytes = 8 << 20;
+    bench.limits.reserve_bytes = Some(1 << 20);
+    bench.capacity_bytes = Some(16 << 20);
+    let drive = bench.open();
+    overwrite(&drive, 160, 1_000, 40_000).await;
+    assert!(bench.segment_bytes() <= 24 << 20, "capacity and one segment");
+    drive.close().await;
+}
+
+#[tokio::test]
+async fn compaction_of_a_full_drive_comes_to_rest() {
+    let bench = proportioned(4 << 20);
+    let drive = bench.open();
+    let bytes = payload(1, 3_000);
+    let mut stored = 0;
+    while drive.put(key(stored), root_of(&bytes), bytes.clone()).await.is_ok() {
+        stored += 1;
+    }
+    // A few deletions, one tombstone record each, leave little in many segments.
+    for number in (0..stored).step_by(50) {
+        drive.delete(vec![key(number)]).await.unwrap();
+    }
+    let mut quiet = 0;
+    let mut before = bench.segments();
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = bench.segments();
+        quiet = if now == before { quiet + 1 } else { 0 };
+        before = now;
+        if quiet == 10 {
+            return drive.close().await;
+        }
+    }
+    panic!("compaction goes on and on");
 }
 
 /// Needs a file system of some 24 MiB of its own, named by `NODE_STORE_TEST_SMALL_DISK`:

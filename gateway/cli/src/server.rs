@@ -5,6 +5,7 @@
 //! bound, stops the workers, closes drives and metadata, and exits 0. A second signal exits at
 //! once.
 
+mod allocator;
 mod credentials;
 pub(crate) mod data_dir;
 mod drives;
@@ -46,6 +47,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Runs the server until it is told to stop.
 pub(crate) fn run(args: Box<ServerArgs>) -> Result<()> {
     logging::start(args.log_format, &args.log)?;
+    allocator::give_large_buffers_back();
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let _failpoints = fail::FailScenario::setup();
     tokio::runtime::Builder::new_multi_thread()

@@ -51,6 +51,7 @@ pub struct ManifestPage {
     /// Epoch of the bucket key that wraps the data key.
     pub key_epoch: u32,
     /// `gateway_seal::WrappedDataKey`, encoded.
+    #[serde(with = "serde_bytes")]
     pub data_key: Vec<u8>,
     /// Index of this page's first stripe.
     pub first_stripe: u32,
@@ -92,8 +93,10 @@ pub struct InlineRecord {
     /// Epoch of the bucket key that wraps the data key.
     pub key_epoch: u32,
     /// `gateway_seal::WrappedDataKey`, encoded.
+    #[serde(with = "serde_bytes")]
     pub data_key: Vec<u8>,
     /// The sealed chunk.
+    #[serde(with = "serde_bytes")]
     pub ciphertext: Vec<u8>,
 }
 

@@ -50,11 +50,12 @@ pub(crate) const HEADER_COUNT_MAX: usize = 256;
 /// Bytes of a form that are kept for the fields the adapter leaves out: all fields it accepts, and
 /// their heads.
 const FORM_START_LEN_BYTES: usize = 256 << 10;
-/// Most bytes of a refused request's body that are drained. Chosen: a part of a client's buffer,
-/// far below an object.
-const DRAIN_BYTES_MAX: u64 = 1 << 20;
-/// Longest time to drain. Chosen: as above.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most bytes of a refused request's body that are drained: clients that write before they read
+/// would meet a closed connection instead of the answer. Chosen: above the parts that SDKs and
+/// backup tools send (5 to 16 MiB), far below an object.
+const DRAIN_BYTES_MAX: u64 = 32 << 20;
+/// Longest time to drain. Chosen: such a part on a slow network.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest error document of the adapter's. They are a few hundred bytes; chosen.
 const FOREIGN_ERROR_LEN_BYTES_MAX: usize = 64 << 10;
 

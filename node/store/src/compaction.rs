@@ -123,7 +123,10 @@ impl Compactor {
                 self.put_off(job.segment, Some(job.room_bytes));
                 None
             }
-            Err(RelocateError::Stopped) => None,
+            Err(RelocateError::Stopped) => {
+                self.core.space.take_loan_back();
+                None
+            }
         }
     }
 

@@ -24,7 +24,10 @@ use gateway_meta::{
     Guard, KeyRange, Table, key,
     record::{DeviceRecord, RebuildState, Record},
 };
-use node_proto::{ManifestId, PlacementGroupId, ShardEntry, ShardIndex, ShardKey, StripeSeq};
+use node_proto::{
+    DeviceId, DeviceUuid, ManifestId, OpeningId, PlacementGroupId, ShardEntry, ShardIndex,
+    ShardKey, StripeSeq,
+};
 
 use super::restore::{Restored, Scope, Throttle, restore};
 use super::{Pace, Worker, damage};
@@ -49,15 +52,16 @@ pub(super) struct Rebuild {
     data: Arc<Inner>,
     throttle: Arc<Throttle>,
     run: Option<Run>,
+    /// Bodies that were in flight when a run of a device began, until its rebuild is over: a walk
+    /// goes on behind them when the device was away meanwhile.
+    stragglers: BTreeMap<DeviceId, BTreeSet<u64>>,
 }
 
 /// A rebuild under way in this process.
 struct Run {
     slot: Arc<Slot>,
-    /// The formatting that is being rebuilt.
-    uuid: node_proto::DeviceUuid,
-    /// Bodies in flight when the run began.
-    stragglers: BTreeSet<u64>,
+    /// The formatting that is being rebuilt, and the opening of it: a later one may have lost more.
+    opening: (DeviceUuid, OpeningId),
 }
 
 /// A shard that should be on the device.
@@ -69,7 +73,7 @@ struct Expected {
 
 impl Rebuild {
     pub(super) fn new(data: Arc<Inner>, throttle: Arc<Throttle>) -> Self {
-        Self { data, throttle, run: None }
+        Self { data, throttle, run: None, stragglers: BTreeMap::new() }
     }
 
     /// The record of the device under way, or of the next one that needs a rebuild.
@@ -77,7 +81,7 @@ impl Rebuild {
         if let Some(run) = &self.run {
             let found = read_record(&self.data, &run.slot)?;
             match found {
-                Some(found) if found.1.uuid == run.uuid && run.slot.is_up() => {
+                Some(found) if opening_of(&found.1) == run.opening && run.slot.is_up() => {
                     return Ok(Some(found));
                 }
                 _ => self.run = None,
@@ -85,9 +89,10 @@ impl Rebuild {
         }
         for slot in self.data.devices.all().iter().filter(|slot| slot.is_up()) {
             if let Some(found) = read_record(&self.data, slot)? {
-                let stragglers = self.data.leases.in_flight();
-                let (slot, uuid) = (Arc::clone(slot), found.1.uuid);
-                self.run = Some(Run { slot, uuid, stragglers });
+                let in_flight = self.data.leases.in_flight();
+                self.stragglers.entry(slot.id()).or_default().extend(in_flight);
+                let (slot, opening) = (Arc::clone(slot), opening_of(&found.1));
+                self.run = Some(Run { slot, opening });
                 return Ok(Some(found));
             }
         }
@@ -111,6 +116,10 @@ impl Rebuild {
         *slot.audit.lock() = next_manifest;
         Ok(Pace::More)
     }
+}
+
+fn opening_of(record: &DeviceRecord) -> (DeviceUuid, OpeningId) {
+    (record.uuid, record.opening)
 }
 
 fn read_record(
@@ -147,16 +156,19 @@ impl Worker for Rebuild {
             walk.save(value, DeviceRecord { rebuild: Some(state), ..record }).await?;
             return Ok(Pace::More);
         }
-        if run.stragglers.iter().any(|id| self.data.leases.is_in_flight(ManifestId(*id))) {
+        let device = run.slot.id();
+        let stragglers: Vec<ManifestId> =
+            self.stragglers.get(&device).into_iter().flatten().copied().map(ManifestId).collect();
+        if stragglers.iter().any(|id| self.data.leases.is_in_flight(*id)) {
             return Ok(Pace::Idle);
         }
-        let stragglers: Vec<ManifestId> = run.stragglers.iter().copied().map(ManifestId).collect();
         let rebuilt = walk.restore_all(&stragglers).await?;
         let shards = state.rebuilt_shards + rebuilt;
         if walk.save(value, DeviceRecord { rebuild: None, ..record }).await? {
             tracing::info!(device = run.slot.id().0, shards, "device is rebuilt");
             run.slot.rebuilding.store(false, std::sync::atomic::Ordering::Release);
             self.run = None;
+            self.stragglers.remove(&device);
         }
         Ok(Pace::More)
     }

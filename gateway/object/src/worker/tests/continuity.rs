@@ -127,6 +127,29 @@ async fn content_that_a_device_lost_is_rebuilt_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_committed_while_the_device_under_rebuild_is_away_is_rebuilt_too() {
+    let cluster = Cluster::new(6);
+    let data = cluster.open(small_stripes()).await;
+    let mut workers = data.workers();
+    let written = data.write(TARGET, incoming(&payload(LEN, 99), 9999), LIMIT).await.unwrap();
+    fill(&data, 0..16).await;
+    let stored = cluster.shard_count();
+    cluster.devices[2].wipe();
+    workers.watch_once().await;
+    workers.rebuild_all().await;
+    assert_eq!(rebuilding(&data), [2], "it waits for the upload");
+    cluster.devices[2].set_offline(true);
+    workers.rebuild_all().await;
+    assert!(data.commit(written).await);
+    cluster.devices[2].set_offline(false);
+    cluster.devices[2].reopen();
+    workers.watch_once().await;
+    workers.rebuild_all().await;
+    assert!(rebuilding(&data).is_empty());
+    assert_eq!(cluster.shard_count(), stored);
+}
+
+#[tokio::test(start_paused = true)]
 async fn how_far_a_device_has_come_is_recorded_now_and_then_and_at_shutdown() {
     let cluster = Cluster::new(6);
     let data = cluster.open(small_stripes()).await;

@@ -5,7 +5,9 @@
 //!   counts only if it carries the process id of the process started here.
 //! - [`Server::shared`] hands one process to all tests that run at the same time; tests keep apart
 //!   by bucket name. Whoever kills, fills or reconfigures a server takes [`Server::start`].
-//! - A test that panics while it holds a server prints the end of that server's log.
+//! - A test that panics while it holds a server prints the end of that server's log and keeps all
+//!   of it beside the servers' directories. The environment reaches the server, so `DATAMESH_LOG`
+//!   sets what is logged.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -123,8 +126,9 @@ impl Deref for Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- end of the server's log\n{}", self.running.log_tail());
+        if thread::panicking() {
+            let kept = self.running.keep_log();
+            eprintln!("--- end of the server's log, kept as {kept}\n{}", self.running.log_tail());
         }
     }
 }
@@ -189,7 +193,7 @@ impl Running {
             }
             let ended = child.try_wait().expect("a child can be waited for");
             if ended.is_none() && Instant::now() < deadline {
-                std::thread::sleep(POLL_INTERVAL);
+                thread::sleep(POLL_INTERVAL);
                 continue;
             }
             let how = ended.map_or(format!("not ready after {READY_TIMEOUT:?}"), |s| s.to_string());
@@ -233,7 +237,7 @@ impl Running {
                 let _ = process.child.wait();
                 panic!("the server did not end within {DRAIN_TIMEOUT:?} of SIGTERM");
             }
-            std::thread::sleep(POLL_INTERVAL);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -369,6 +373,16 @@ impl Running {
             Ok(String::from_utf8_lossy(&tail).into_owned())
         };
         read().unwrap_or_else(|error| format!("(no log: {error})"))
+    }
+
+    /// Copies the log to where it outlives the server, named after the test, and says where.
+    fn keep_log(&self) -> String {
+        let name = thread::current().name().unwrap_or("test").replace("::", "-");
+        let path = temporary_parent().join(format!("{name}.log"));
+        match std::fs::copy(self.log_path(), &path) {
+            Ok(_) => path.display().to_string(),
+            Err(error) => format!("nothing ({error})"),
+        }
     }
 
     fn log_path(&self) -> PathBuf {

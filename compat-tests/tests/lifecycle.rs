@@ -81,7 +81,9 @@ fn a_revoked_key_and_a_deleted_user_are_refused() {
     let server = Server::start(&[]);
     let wire = |key: &serde_json::Value| {
         let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
-        server.wire().signed_by(&Credentials::new(&text("access_key_id"), &text("secret_access_key")))
+        server
+            .wire()
+            .signed_by(&Credentials::new(&text("access_key_id"), &text("secret_access_key")))
     };
     let _ = server.datamesh(&["user", "create", "carol"]).succeed();
     let first = server.datamesh(&["key", "create", "--user", "carol"]).succeed().json();

@@ -32,17 +32,27 @@ pub(crate) fn disjoint_pairs(server: &Server, random: &mut Random) -> Vec<Vec<Pa
     paths.chunks(2).map(<[PathBuf]>::to_vec).collect()
 }
 
-/// Destroys everything on `drives`: files are emptied before they are removed, so that a server
-/// that has them open loses their content, too.
-pub(crate) fn wipe(drives: &[PathBuf]) {
+/// Swaps every one of `drives` for an empty one, as a person with new disks would: the directory
+/// goes away whole, an empty one takes its place, and the files of the old one lose their content,
+/// so that a server that has them open reads nothing more from them.
+///
+/// Removing the files in place would be another test: a server that reopens the drive halfway
+/// leaves files of its own without a superblock, and such a directory is rightly never formatted.
+///
+/// # Panics
+/// When the directories cannot be changed.
+pub(crate) fn wipe(server: &Server, drives: &[PathBuf]) {
     for drive in drives {
         eprintln!("wiping {}", drive.file_name().unwrap_or_default().display());
-        empty(drive);
+        let old = server.work_dir().join("old");
+        fs::rename(drive, &old).expect("the drive can be moved away");
+        fs::create_dir(drive).expect("an empty drive can take its place");
+        empty(&old);
     }
 }
 
 fn empty(dir: &Path) {
-    // A running server may create and remove files meanwhile; what is gone is gone.
+    // A server that has the directory open may remove files meanwhile; what is gone is gone.
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {

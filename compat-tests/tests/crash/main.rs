@@ -70,12 +70,12 @@ fn lose_drives(server: &Server, bucket: &str, ledger: &mut Ledger, random: &mut 
         panic!("a server of its own has six devices: {pairs:?}");
     };
     assert!(server.terminate().success(), "SIGTERM ends the server with status 0");
-    drives::wipe(stopped);
+    drives::wipe(server, stopped);
     server.start_again();
     ledger.verify(&server.wire(), bucket);
     drives::wait_for_repair(server);
 
-    drives::wipe(running);
+    drives::wipe(server, running);
     ledger.verify(&server.wire(), bucket);
     let acknowledged =
         Load::new(server, bucket, random.next_u64()).run_to_end(ledger, Duration::from_secs(1));
@@ -84,7 +84,7 @@ fn lose_drives(server: &Server, bucket: &str, ledger: &mut Ledger, random: &mut 
     drives::wait_for_repair(server);
 
     server.kill();
-    drives::wipe(again);
+    drives::wipe(server, again);
     server.start_again();
     ledger.verify(&server.wire(), bucket);
     drives::wait_for_repair(server);

@@ -63,6 +63,9 @@ pub(crate) async fn open(
         let outcome = meta.commit(batch).await?;
         ensure!(outcome == CommitOutcome::Applied, "the layout was changed by somebody else");
     }
+    let is_known = |id| {
+        stored.as_ref().is_some_and(|stored| stored.devices.iter().any(|device| device.id == id))
+    };
     let cache = IndexCache::new(INDEX_CACHE_BYTES);
     let mut drives = Vec::with_capacity(layout.devices.len());
     for device in &layout.devices {
@@ -74,6 +77,8 @@ pub(crate) async fn open(
         // that is away, and must not come up as an empty directory on the disk below.
         config.create_directory = false;
         config.format_if_empty = !is_unmounted(device, &config.directory);
+        // One bad drive of several must not keep the server from starting.
+        config.refuse_foreign = !is_known(device.id);
         let drive = tokio::task::spawn_blocking(move || Drive::open(config))
             .await
             .context("opening a drive panicked")?

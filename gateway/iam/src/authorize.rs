@@ -109,11 +109,7 @@ pub fn authorize(principal: &Principal, action: Action, resource: &Resource) -> 
         (_, Resource::Service) => false,
         (_, Resource::Bucket { owner }) => *owner == account,
     };
-    if allowed {
-        Decision::Allow
-    } else {
-        Decision::Deny
-    }
+    if allowed { Decision::Allow } else { Decision::Deny }
 }
 
 #[cfg(test)]
@@ -121,44 +117,23 @@ mod tests {
     use super::*;
 
     fn account(id: u64) -> Principal {
-        Principal::Account {
-            account: AccountId(id),
-            access_key_id: format!("key{id}"),
-        }
+        Principal::Account { account: AccountId(id), access_key_id: format!("key{id}") }
     }
 
-    const MINE: Resource = Resource::Bucket {
-        owner: AccountId(2),
-    };
+    const MINE: Resource = Resource::Bucket { owner: AccountId(2) };
 
     #[test]
     fn owner_may_use_what_it_owns_and_nobody_else_may() {
-        assert_eq!(
-            authorize(&account(2), Action::PutObject, &MINE),
-            Decision::Allow
-        );
-        assert_eq!(
-            authorize(&account(3), Action::PutObject, &MINE),
-            Decision::Deny
-        );
-        assert_eq!(
-            authorize(&account(3), Action::ListBucket, &MINE),
-            Decision::Deny
-        );
+        assert_eq!(authorize(&account(2), Action::PutObject, &MINE), Decision::Allow);
+        assert_eq!(authorize(&account(3), Action::PutObject, &MINE), Decision::Deny);
+        assert_eq!(authorize(&account(3), Action::ListBucket, &MINE), Decision::Deny);
     }
 
     #[test]
     fn anonymous_is_denied_everything() {
         for resource in [Resource::Service, MINE] {
-            for action in [
-                Action::ListAllMyBuckets,
-                Action::GetObject,
-                Action::Administer,
-            ] {
-                assert_eq!(
-                    authorize(&Principal::Anonymous, action, &resource),
-                    Decision::Deny
-                );
+            for action in [Action::ListAllMyBuckets, Action::GetObject, Action::Administer] {
+                assert_eq!(authorize(&Principal::Anonymous, action, &resource), Decision::Deny);
             }
         }
     }
@@ -166,18 +141,9 @@ mod tests {
     #[test]
     fn only_root_administers() {
         let root = account(AccountId::ROOT.0);
-        assert_eq!(
-            authorize(&root, Action::Administer, &Resource::Service),
-            Decision::Allow
-        );
-        assert_eq!(
-            authorize(&account(2), Action::Administer, &Resource::Service),
-            Decision::Deny
-        );
-        assert_eq!(
-            authorize(&account(2), Action::Administer, &MINE),
-            Decision::Deny
-        );
+        assert_eq!(authorize(&root, Action::Administer, &Resource::Service), Decision::Allow);
+        assert_eq!(authorize(&account(2), Action::Administer, &Resource::Service), Decision::Deny);
+        assert_eq!(authorize(&account(2), Action::Administer, &MINE), Decision::Deny);
     }
 
     #[test]
@@ -189,14 +155,8 @@ mod tests {
     #[test]
     fn accounts_list_and_make_their_own_buckets() {
         for action in [Action::ListAllMyBuckets, Action::CreateBucket] {
-            assert_eq!(
-                authorize(&account(2), action, &Resource::Service),
-                Decision::Allow
-            );
+            assert_eq!(authorize(&account(2), action, &Resource::Service), Decision::Allow);
         }
-        assert_eq!(
-            authorize(&account(2), Action::GetObject, &Resource::Service),
-            Decision::Deny
-        );
+        assert_eq!(authorize(&account(2), Action::GetObject, &Resource::Service), Decision::Deny);
     }
 }

@@ -147,9 +147,7 @@ pub enum ResolveError {
 
 impl From<DecodeRecordError> for ResolveError {
     fn from(error: DecodeRecordError) -> Self {
-        Self::Corrupt {
-            reason: error.to_string(),
-        }
+        Self::Corrupt { reason: error.to_string() }
     }
 }
 
@@ -303,16 +301,10 @@ impl Directory {
             .map_err(ResolveError::from)?;
         if let Some(stored) = stored {
             let record = AccountKeyRecord::decode(&stored).map_err(ResolveError::from)?;
-            let sealed =
-                gateway_seal::SealedAccountKey::decode(&record.sealed).map_err(|error| {
-                    ResolveError::Corrupt {
-                        reason: error.to_string(),
-                    }
-                })?;
+            let sealed = gateway_seal::SealedAccountKey::decode(&record.sealed)
+                .map_err(|error| ResolveError::Corrupt { reason: error.to_string() })?;
             let opened = sealed.open(&self.deps.root_key, AccountId::ROOT.0);
-            return opened
-                .map(drop)
-                .map_err(|_| OpenDirectoryError::WrongRootKey);
+            return opened.map(drop).map_err(|_| OpenDirectoryError::WrongRootKey);
         }
         let account = AccountRecord {
             id: AccountId::ROOT,
@@ -325,10 +317,7 @@ impl Directory {
             key: gateway_meta::key::id_source("account"),
             delta: i128::from(AccountId::ROOT.0),
         });
-        let absent = Guard::Absent {
-            table: Table::Ctl,
-            key: ctl::account_key(AccountId::ROOT),
-        };
+        let absent = Guard::Absent { table: Table::Ctl, key: ctl::account_key(AccountId::ROOT) };
         self.commit(vec![absent], ops).await?;
         Ok(())
     }
@@ -338,20 +327,11 @@ impl Directory {
         let mut random = self.deps.random;
         let pair = AccountKeyPair::generate(account.id.0, &mut random);
         let sealed = pair.seal(&self.deps.root_key, &mut random);
-        let keys = AccountKeyRecord {
-            sealed: sealed.encode().to_vec(),
-        };
-        let put = |key, value| Op::Put {
-            table: Table::Ctl,
-            key,
-            value,
-        };
+        let keys = AccountKeyRecord { sealed: sealed.encode().to_vec() };
+        let put = |key, value| Op::Put { table: Table::Ctl, key, value };
         vec![
             put(ctl::account(account.id), account.encode()),
-            put(
-                ctl::account_name(&account.name),
-                account.id.0.to_be_bytes().to_vec().into(),
-            ),
+            put(ctl::account_name(&account.name), account.id.0.to_be_bytes().to_vec().into()),
             put(ctl::account_key(account.id), keys.encode()),
         ]
     }
@@ -361,11 +341,7 @@ impl Directory {
         guards: Vec<Guard>,
         ops: Vec<Op>,
     ) -> Result<CommitOutcome, ResolveError> {
-        let batch = Batch {
-            txid: self.deps.txids.next(),
-            guards,
-            ops,
-        };
+        let batch = Batch { txid: self.deps.txids.next(), guards, ops };
         Ok(self.deps.meta.commit(batch).await?)
     }
 

@@ -16,9 +16,7 @@ pub enum InvalidName {
 
 fn is_name(text: &str, min_len: usize, max_len: usize) -> bool {
     (min_len..=max_len).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
 }
 
 /// Checks a user name.
@@ -26,9 +24,7 @@ fn is_name(text: &str, min_len: usize, max_len: usize) -> bool {
 /// # Errors
 /// [`InvalidName::UserName`].
 pub fn validate_user_name(name: &str) -> Result<(), InvalidName> {
-    is_name(name, 1, 64)
-        .then_some(())
-        .ok_or(InvalidName::UserName)
+    is_name(name, 1, 64).then_some(()).ok_or(InvalidName::UserName)
 }
 
 /// Checks an access key id.
@@ -36,9 +32,7 @@ pub fn validate_user_name(name: &str) -> Result<(), InvalidName> {
 /// # Errors
 /// [`InvalidName::AccessKeyId`].
 pub fn validate_access_key_id(id: &str) -> Result<(), InvalidName> {
-    is_name(id, 3, 128)
-        .then_some(())
-        .ok_or(InvalidName::AccessKeyId)
+    is_name(id, 3, 128).then_some(()).ok_or(InvalidName::AccessKeyId)
 }
 
 /// Checks a secret access key.
@@ -47,9 +41,7 @@ pub fn validate_access_key_id(id: &str) -> Result<(), InvalidName> {
 /// [`InvalidName::Secret`].
 pub fn validate_secret(secret: &str) -> Result<(), InvalidName> {
     let printable = secret.bytes().all(|byte| byte.is_ascii_graphic());
-    (printable && (8..=128).contains(&secret.len()))
-        .then_some(())
-        .ok_or(InvalidName::Secret)
+    (printable && (8..=128).contains(&secret.len())).then_some(()).ok_or(InvalidName::Secret)
 }
 
 #[cfg(test)]
@@ -58,14 +50,8 @@ mod tests {
 
     #[test]
     fn slashes_and_spaces_are_refused_in_access_key_ids() {
-        assert_eq!(
-            validate_access_key_id("AKIA/x"),
-            Err(InvalidName::AccessKeyId)
-        );
-        assert_eq!(
-            validate_access_key_id("AK IA"),
-            Err(InvalidName::AccessKeyId)
-        );
+        assert_eq!(validate_access_key_id("AKIA/x"), Err(InvalidName::AccessKeyId));
+        assert_eq!(validate_access_key_id("AK IA"), Err(InvalidName::AccessKeyId));
         assert_eq!(validate_access_key_id("ab"), Err(InvalidName::AccessKeyId));
         assert_eq!(validate_access_key_id("AKIAIOSFODNN7EXAMPLE"), Ok(()));
     }
@@ -74,20 +60,14 @@ mod tests {
     fn secrets_may_hold_slashes_but_must_be_long_enough() {
         assert_eq!(validate_secret("wJalr/UtnFEMI+K7"), Ok(()));
         assert_eq!(validate_secret("short"), Err(InvalidName::Secret));
-        assert_eq!(
-            validate_secret("with space inside"),
-            Err(InvalidName::Secret)
-        );
+        assert_eq!(validate_secret("with space inside"), Err(InvalidName::Secret));
     }
 
     #[test]
     fn user_names_follow_iam() {
         assert_eq!(validate_user_name("ops@example.com"), Ok(()));
         assert_eq!(validate_user_name(""), Err(InvalidName::UserName));
-        assert_eq!(
-            validate_user_name(&"a".repeat(65)),
-            Err(InvalidName::UserName)
-        );
+        assert_eq!(validate_user_name(&"a".repeat(65)), Err(InvalidName::UserName));
         assert_eq!(validate_user_name("zoë"), Err(InvalidName::UserName));
     }
 }

@@ -40,11 +40,8 @@ mod tests {
 
     #[test]
     fn account_record_has_golden_bytes() {
-        let record = AccountRecord {
-            id: AccountId(2),
-            name: "ann".to_owned(),
-            created: UnixMillis(1_000),
-        };
+        let record =
+            AccountRecord { id: AccountId(2), name: "ann".to_owned(), created: UnixMillis(1_000) };
         let encoded = record.encode();
         assert_eq!(encoded[..], [1, 2, 3, b'a', b'n', b'n', 0xe8, 0x07]);
         assert_eq!(AccountRecord::decode(&encoded), Ok(record));

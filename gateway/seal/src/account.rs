@@ -45,10 +45,7 @@ impl AccountKeyPair {
     /// Makes a new key pair for an account.
     #[must_use]
     pub fn generate(account_id: u64, random: &mut dyn RandomSource) -> Self {
-        Self {
-            account_id,
-            private: PrivateKey::generate(random),
-        }
+        Self { account_id, private: PrivateKey::generate(random) }
     }
 
     /// The account.
@@ -60,10 +57,7 @@ impl AccountKeyPair {
     /// The public half.
     #[must_use]
     pub fn public_key(&self) -> AccountPublicKey {
-        AccountPublicKey {
-            account_id: self.account_id,
-            public: self.private.public_key(),
-        }
+        AccountPublicKey { account_id: self.account_id, public: self.private.public_key() }
     }
 
     /// Seals the private half for storage.
@@ -86,11 +80,7 @@ impl AccountKeyPair {
         bucket_id: u64,
         key_epoch: u64,
     ) -> Result<BucketKey, UnwrapBucketKeyError> {
-        let context = BucketKeyContext {
-            account_id: self.account_id,
-            bucket_id,
-            key_epoch,
-        };
+        let context = BucketKeyContext { account_id: self.account_id, bucket_id, key_epoch };
         wrapped.open(&self.private, context)
     }
 }
@@ -115,10 +105,7 @@ impl AccountPublicKey {
     /// is refused when something is wrapped to it.
     #[must_use]
     pub fn decode(account_id: u64, bytes: [u8; Self::ENCODED_LEN]) -> Self {
-        Self {
-            account_id,
-            public: PublicKey::from_bytes(bytes),
-        }
+        Self { account_id, public: PublicKey::from_bytes(bytes) }
     }
 
     pub(crate) fn hpke(&self) -> &PublicKey {
@@ -149,10 +136,7 @@ impl SealedAccountKey {
             private.as_mut_slice(),
         )
         .map_err(|_| OpenAccountKeyError { account_id })?;
-        Ok(AccountKeyPair {
-            account_id,
-            private: PrivateKey::from_bytes(&private),
-        })
+        Ok(AccountKeyPair { account_id, private: PrivateKey::from_bytes(&private) })
     }
 
     /// The stored form: version, salt, ciphertext, tag.
@@ -166,9 +150,7 @@ impl SealedAccountKey {
     /// # Errors
     /// [`DecodeSealedError`] when the version is unknown or the length wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeSealedError> {
-        Ok(Self {
-            envelope: envelope::decode_fixed(bytes)?,
-        })
+        Ok(Self { envelope: envelope::decode_fixed(bytes)? })
     }
 }
 
@@ -181,9 +163,7 @@ impl fmt::Debug for AccountKeyPair {
 impl fmt::Debug for AccountPublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AccountPublicKey(account {}, ", self.account_id)?;
-        self.encode()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        self.encode().iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str(")")
     }
 }

@@ -86,10 +86,7 @@ impl BucketKey {
     /// Makes a new key for a bucket and epoch.
     #[must_use]
     pub fn generate(context: BucketKeyContext, random: &mut dyn RandomSource) -> Self {
-        let mut key = Self {
-            context,
-            bytes: [0; KEY_LEN_BYTES],
-        };
+        let mut key = Self { context, bytes: [0; KEY_LEN_BYTES] };
         random.fill(&mut key.bytes);
         key
     }
@@ -112,19 +109,13 @@ impl BucketKey {
         let account_id = owner.account_id();
         let owner_id = self.context.account_id;
         if account_id != owner_id {
-            return Err(WrapBucketKeyError::OtherAccount {
-                account_id,
-                owner_id,
-            });
+            return Err(WrapBucketKeyError::OtherAccount { account_id, owner_id });
         }
         let aad = self.context.encode();
         let mut message = zeroize::Zeroizing::new(self.bytes);
         let (encapsulated, tag) = hpke_base::seal_in_place(
             owner.hpke(),
-            Binding {
-                info: INFO,
-                aad: &aad,
-            },
+            Binding { info: INFO, aad: &aad },
             message.as_mut_slice(),
             random,
         )
@@ -161,18 +152,11 @@ impl BucketKey {
     ) -> Result<DataKey, UnwrapDataKeyError> {
         wrapped
             .open(&self.bytes, self.data_context(manifest_id))
-            .map_err(|_| UnwrapDataKeyError {
-                bucket: self.context,
-                manifest_id,
-            })
+            .map_err(|_| UnwrapDataKeyError { bucket: self.context, manifest_id })
     }
 
     fn data_context(&self, manifest_id: u64) -> [u64; 4] {
-        let BucketKeyContext {
-            account_id,
-            bucket_id,
-            key_epoch,
-        } = self.context;
+        let BucketKeyContext { account_id, bucket_id, key_epoch } = self.context;
         [account_id, bucket_id, key_epoch, manifest_id]
     }
 }
@@ -192,9 +176,7 @@ impl WrappedBucketKey {
     /// # Errors
     /// [`DecodeSealedError`] when the version is unknown or the length wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeSealedError> {
-        Ok(Self {
-            bytes: envelope::decode_fixed(bytes)?,
-        })
+        Ok(Self { bytes: envelope::decode_fixed(bytes)? })
     }
 
     pub(crate) fn open(
@@ -203,21 +185,14 @@ impl WrappedBucketKey {
         context: BucketKeyContext,
     ) -> Result<BucketKey, UnwrapBucketKeyError> {
         const FIXED: &str = "the layout is fixed";
-        let (encapsulated, rest) = self.bytes[1..]
-            .split_first_chunk::<ENCAPSULATED_LEN_BYTES>()
-            .expect(FIXED);
+        let (encapsulated, rest) =
+            self.bytes[1..].split_first_chunk::<ENCAPSULATED_LEN_BYTES>().expect(FIXED);
         let (message, tag) = rest.split_first_chunk::<KEY_LEN_BYTES>().expect(FIXED);
         let aad = context.encode();
-        let mut key = BucketKey {
-            context,
-            bytes: *message,
-        };
+        let mut key = BucketKey { context, bytes: *message };
         hpke_base::open_in_place(
             recipient,
-            Binding {
-                info: INFO,
-                aad: &aad,
-            },
+            Binding { info: INFO, aad: &aad },
             encapsulated,
             &mut key.bytes,
             tag.try_into().expect(FIXED),

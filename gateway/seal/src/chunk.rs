@@ -130,11 +130,7 @@ impl ChunkSealer {
         aad[9..17].copy_from_slice(&body.manifest_id.to_be_bytes());
         aad[17..].copy_from_slice(&body.chunk_len_bytes.to_be_bytes());
         let chunk_len_bytes = body.chunk_len_bytes as usize;
-        Self {
-            key: LessSafeKey::new(key),
-            aad,
-            chunk_len_bytes,
-        }
+        Self { key: LessSafeKey::new(key), aad, chunk_len_bytes }
     }
 
     /// Seals `plaintext` into `sealed`, which is [`TAG_LEN_BYTES`] longer.
@@ -153,10 +149,7 @@ impl ChunkSealer {
         let (len_bytes, plaintext_len_bytes) = (sealed.len(), plaintext.len());
         self.check_plaintext(position, plaintext_len_bytes)?;
         if len_bytes != plaintext_len_bytes + TAG_LEN_BYTES {
-            return Err(SealChunkError::BufferLen {
-                plaintext_len_bytes,
-                len_bytes,
-            });
+            return Err(SealChunkError::BufferLen { plaintext_len_bytes, len_bytes });
         }
         let (ciphertext, tag) = sealed.split_at_mut(plaintext_len_bytes);
         self.key
@@ -186,10 +179,7 @@ impl ChunkSealer {
     ) -> Result<(), SealChunkError> {
         let len_bytes = buffer.len();
         let Some(plaintext_len_bytes) = len_bytes.checked_sub(TAG_LEN_BYTES) else {
-            return Err(SealChunkError::BufferLen {
-                plaintext_len_bytes: 0,
-                len_bytes,
-            });
+            return Err(SealChunkError::BufferLen { plaintext_len_bytes: 0, len_bytes });
         };
         self.check_plaintext(position, plaintext_len_bytes)?;
         let (plaintext, to_tag) = buffer.split_at_mut(plaintext_len_bytes);
@@ -239,20 +229,11 @@ impl ChunkSealer {
         let (sealed_len_bytes, len_bytes) = (sealed.len(), plaintext.len());
         let plaintext_len_bytes = self.check_sealed(position, sealed_len_bytes)?;
         if len_bytes != plaintext_len_bytes {
-            return Err(OpenChunkError::BufferLen {
-                sealed_len_bytes,
-                len_bytes,
-            });
+            return Err(OpenChunkError::BufferLen { sealed_len_bytes, len_bytes });
         }
         let (ciphertext, tag) = sealed.split_at(plaintext_len_bytes);
         self.key
-            .open_separate_gather(
-                nonce(position),
-                Aad::from(&self.aad),
-                ciphertext,
-                tag,
-                plaintext,
-            )
+            .open_separate_gather(nonce(position), Aad::from(&self.aad), ciphertext, tag, plaintext)
             .map_err(|_| {
                 plaintext.fill(0);
                 OpenChunkError::NotAuthentic { position }
@@ -267,10 +248,7 @@ impl ChunkSealer {
         if self.fits(position, len_bytes) {
             Ok(())
         } else {
-            Err(SealChunkError::PlaintextLen {
-                position,
-                len_bytes,
-            })
+            Err(SealChunkError::PlaintextLen { position, len_bytes })
         }
     }
 
@@ -283,10 +261,7 @@ impl ChunkSealer {
         len_bytes
             .checked_sub(TAG_LEN_BYTES)
             .filter(|plaintext_len| self.fits(position, *plaintext_len))
-            .ok_or(OpenChunkError::SealedLen {
-                position,
-                len_bytes,
-            })
+            .ok_or(OpenChunkError::SealedLen { position, len_bytes })
     }
 
     /// Whether the chunk at a position can have this much plaintext.

@@ -39,9 +39,7 @@ impl DataKey {
     /// Makes the key of a new body.
     #[must_use]
     pub fn generate(random: &mut dyn RandomSource) -> Self {
-        let mut key = Self {
-            bytes: [0; KEY_LEN_BYTES],
-        };
+        let mut key = Self { bytes: [0; KEY_LEN_BYTES] };
         random.fill(&mut key.bytes);
         key
     }
@@ -66,9 +64,7 @@ impl WrappedDataKey {
     /// # Errors
     /// [`DecodeSealedError`] when the version is unknown or the length wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeSealedError> {
-        Ok(Self {
-            envelope: envelope::decode_fixed(bytes)?,
-        })
+        Ok(Self { envelope: envelope::decode_fixed(bytes)? })
     }
 
     pub(crate) fn seal(
@@ -88,16 +84,8 @@ impl WrappedDataKey {
         context: [u64; 4],
     ) -> Result<DataKey, Refused> {
         let context = envelope::context_of(context);
-        let mut key = DataKey {
-            bytes: [0; KEY_LEN_BYTES],
-        };
-        envelope::open(
-            bucket_key,
-            PURPOSE,
-            &context,
-            &self.envelope,
-            &mut key.bytes,
-        )?;
+        let mut key = DataKey { bytes: [0; KEY_LEN_BYTES] };
+        envelope::open(bucket_key, PURPOSE, &context, &self.envelope, &mut key.bytes)?;
         Ok(key)
     }
 }

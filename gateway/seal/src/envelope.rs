@@ -73,14 +73,7 @@ pub(crate) fn seal(
     random.fill(salt);
     let (ciphertext, tag) = sealed.split_at_mut(content.len());
     derive(key, purpose, salt)
-        .seal_out_of_place_scatter(
-            zero_nonce(),
-            Aad::from(context),
-            content,
-            ciphertext,
-            &[],
-            tag,
-        )
+        .seal_out_of_place_scatter(zero_nonce(), Aad::from(context), content, ciphertext, &[], tag)
         .expect("the slices are as long as AES-GCM wants them, and short");
     envelope
 }
@@ -125,9 +118,7 @@ pub(crate) fn open(
 pub(crate) fn decode_fixed<const LEN: usize>(bytes: &[u8]) -> Result<[u8; LEN], DecodeSealedError> {
     let len_bytes = bytes.len();
     match bytes.first() {
-        Some(&VERSION) => bytes
-            .try_into()
-            .map_err(|_| DecodeSealedError::Len { len_bytes }),
+        Some(&VERSION) => bytes.try_into().map_err(|_| DecodeSealedError::Len { len_bytes }),
         Some(&version) => Err(DecodeSealedError::Version { version }),
         None => Err(DecodeSealedError::Len { len_bytes }),
     }
@@ -136,10 +127,7 @@ pub(crate) fn decode_fixed<const LEN: usize>(bytes: &[u8]) -> Result<[u8; LEN], 
 /// Joins numbers into a context: big-endian, eight bytes each, so that no two lists of the same
 /// purpose share one encoding.
 pub(crate) fn context_of<const N: usize>(numbers: [u64; N]) -> Vec<u8> {
-    numbers
-        .iter()
-        .flat_map(|number| number.to_be_bytes())
-        .collect()
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
 /// Prints a sealed value by its kind only; it is no secret, but nobody can read it either.
@@ -150,9 +138,7 @@ pub(crate) fn debug_sealed(f: &mut fmt::Formatter<'_>, kind: &str, len: usize) -
 fn derive(key: &[u8; KEY_LEN_BYTES], purpose: &'static str, salt: &[u8]) -> LessSafeKey {
     let secret = Salt::new(HKDF_SHA256, salt).extract(key);
     let info = [purpose.as_bytes()];
-    let derived = secret
-        .expand(&info, &AES_256_GCM)
-        .expect("32 bytes are within HKDF's limit");
+    let derived = secret.expand(&info, &AES_256_GCM).expect("32 bytes are within HKDF's limit");
     LessSafeKey::new(UnboundKey::from(derived))
 }
 

@@ -35,9 +35,7 @@ impl RootKey {
     /// Makes a new root key.
     #[must_use]
     pub fn generate(random: &mut dyn RandomSource) -> Self {
-        let mut key = Self {
-            bytes: [0; KEY_LEN_BYTES],
-        };
+        let mut key = Self { bytes: [0; KEY_LEN_BYTES] };
         random.fill(&mut key.bytes);
         key
     }
@@ -48,13 +46,9 @@ impl RootKey {
     /// [`InvalidRootKey`] when the bytes have the wrong length or are all zero.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidRootKey> {
         if bytes.len() != KEY_LEN_BYTES {
-            return Err(InvalidRootKey::Len {
-                len_bytes: bytes.len(),
-            });
+            return Err(InvalidRootKey::Len { len_bytes: bytes.len() });
         }
-        let mut key = Self {
-            bytes: [0; KEY_LEN_BYTES],
-        };
+        let mut key = Self { bytes: [0; KEY_LEN_BYTES] };
         key.bytes.copy_from_slice(bytes);
         if key.bytes == [0; KEY_LEN_BYTES] {
             return Err(InvalidRootKey::Zero);
@@ -98,13 +92,7 @@ mod tests {
             RootKey::from_bytes(&[1; 33]).unwrap_err(),
             InvalidRootKey::Len { len_bytes: 33 }
         );
-        assert_eq!(
-            RootKey::from_bytes(&[]).unwrap_err(),
-            InvalidRootKey::Len { len_bytes: 0 }
-        );
-        assert_eq!(
-            RootKey::from_bytes(&[0; 32]).unwrap_err(),
-            InvalidRootKey::Zero
-        );
+        assert_eq!(RootKey::from_bytes(&[]).unwrap_err(), InvalidRootKey::Len { len_bytes: 0 });
+        assert_eq!(RootKey::from_bytes(&[0; 32]).unwrap_err(), InvalidRootKey::Zero);
     }
 }

@@ -29,10 +29,7 @@ pub struct OpenedSecret {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealSecretError {
     /// The secret is too long.
-    #[error(
-        "a secret of {len_bytes} bytes is longer than {}",
-        SECRET_LEN_BYTES_MAX
-    )]
+    #[error("a secret of {len_bytes} bytes is longer than {}", SECRET_LEN_BYTES_MAX)]
     TooLong {
         /// Its length.
         len_bytes: usize,
@@ -63,13 +60,7 @@ pub fn seal_secret(
     if len_bytes > SECRET_LEN_BYTES_MAX {
         return Err(SealSecretError::TooLong { len_bytes });
     }
-    let envelope = envelope::seal(
-        root.expose_bytes(),
-        PURPOSE,
-        context.as_bytes(),
-        secret,
-        random,
-    );
+    let envelope = envelope::seal(root.expose_bytes(), PURPOSE, context.as_bytes(), secret, random);
     Ok(SealedSecret { envelope })
 }
 
@@ -82,9 +73,7 @@ pub fn open_secret(
     context: &str,
     sealed: &SealedSecret,
 ) -> Result<OpenedSecret, OpenSecretError> {
-    let mut secret = OpenedSecret {
-        bytes: vec![0; sealed.envelope.len() - OVERHEAD_BYTES],
-    };
+    let mut secret = OpenedSecret { bytes: vec![0; sealed.envelope.len() - OVERHEAD_BYTES] };
     envelope::open(
         root.expose_bytes(),
         PURPOSE,
@@ -92,9 +81,7 @@ pub fn open_secret(
         &sealed.envelope,
         &mut secret.bytes,
     )
-    .map_err(|_| OpenSecretError {
-        context: context.to_owned(),
-    })?;
+    .map_err(|_| OpenSecretError { context: context.to_owned() })?;
     Ok(secret)
 }
 
@@ -117,9 +104,7 @@ impl SealedSecret {
                 if (OVERHEAD_BYTES..=OVERHEAD_BYTES + SECRET_LEN_BYTES_MAX)
                     .contains(&len_bytes) =>
             {
-                Ok(Self {
-                    envelope: bytes.to_vec(),
-                })
+                Ok(Self { envelope: bytes.to_vec() })
             }
             _ => Err(DecodeSealedError::Len { len_bytes }),
         }

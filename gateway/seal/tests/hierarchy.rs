@@ -20,22 +20,11 @@ fn random(seed: u64) -> impl RandomSource {
     }
 }
 
-const CONTEXT: BucketKeyContext = BucketKeyContext {
-    account_id: 1,
-    bucket_id: 2,
-    key_epoch: 3,
-};
-const BODY: BodyContext = BodyContext {
-    bucket_id: 2,
-    manifest_id: 4,
-    chunk_len_bytes: 65_536,
-};
+const CONTEXT: BucketKeyContext = BucketKeyContext { account_id: 1, bucket_id: 2, key_epoch: 3 };
+const BODY: BodyContext = BodyContext { bucket_id: 2, manifest_id: 4, chunk_len_bytes: 65_536 };
 
 fn position(index: u64, count: u64) -> ChunkPosition {
-    ChunkPosition {
-        index: ChunkIndex(index),
-        is_last: index + 1 == count,
-    }
+    ChunkPosition { index: ChunkIndex(index), is_last: index + 1 == count }
 }
 
 /// What metadata and shards hold after an upload.
@@ -56,20 +45,13 @@ fn upload(root: &RootKey, body: &[u8]) -> Stored {
     let count = body.chunks(65_536).len() as u64;
     let seal = |(index, plaintext): (u64, &[u8])| {
         let mut sealed = vec![0; plaintext.len() + TAG_LEN_BYTES];
-        sealer
-            .seal_into(position(index, count), plaintext, &mut sealed)
-            .expect("right lengths");
+        sealer.seal_into(position(index, count), plaintext, &mut sealed).expect("right lengths");
         sealed
     };
     Stored {
         account_key: account.seal(root, random).encode(),
-        bucket_key: bucket
-            .wrap(&public, random)
-            .expect("the owner's key")
-            .encode(),
-        data_key: bucket
-            .wrap_data_key(&data, BODY.manifest_id, random)
-            .encode(),
+        bucket_key: bucket.wrap(&public, random).expect("the owner's key").encode(),
+        data_key: bucket.wrap_data_key(&data, BODY.manifest_id, random).encode(),
         chunks: (0..).zip(body.chunks(65_536)).map(seal).collect(),
     }
 }
@@ -79,10 +61,7 @@ fn reader(root: &RootKey, stored: &Stored) -> Result<ChunkSealer, Box<dyn std::e
     let wrapped = WrappedBucketKey::decode(&stored.bucket_key)?;
     let bucket = account.unwrap_bucket_key(&wrapped, CONTEXT.bucket_id, CONTEXT.key_epoch)?;
     let wrapped = WrappedDataKey::decode(&stored.data_key)?;
-    Ok(ChunkSealer::new(
-        &bucket.unwrap_data_key(&wrapped, BODY.manifest_id)?,
-        BODY,
-    ))
+    Ok(ChunkSealer::new(&bucket.unwrap_data_key(&wrapped, BODY.manifest_id)?, BODY))
 }
 
 #[test]
@@ -146,20 +125,11 @@ fn debug_output_holds_no_key_bytes() {
     assert_eq!(format!("{sealed:?}"), "SealedAccountKey(81 sealed bytes)");
     let wrapped = bucket.wrap_data_key(&data, 4, random);
     assert_eq!(format!("{wrapped:?}"), "WrappedDataKey(81 sealed bytes)");
-    let wrapped = bucket
-        .wrap(&account.public_key(), random)
-        .expect("the owner's key");
+    let wrapped = bucket.wrap(&account.public_key(), random).expect("the owner's key");
     assert_eq!(format!("{wrapped:?}"), "WrappedBucketKey(81 sealed bytes)");
     let public = account.public_key();
-    let hex: String = public
-        .encode()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert_eq!(
-        format!("{public:?}"),
-        format!("AccountPublicKey(account 1, {hex})")
-    );
+    let hex: String = public.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(format!("{public:?}"), format!("AccountPublicKey(account 1, {hex})"));
 }
 
 #[test]

@@ -79,9 +79,8 @@ impl ShardKey {
     /// # Errors
     /// [`InvalidShardKey`] when `bytes` is not exactly [`Self::ENCODED_LEN`] long.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidShardKey> {
-        let fixed: &[u8; Self::ENCODED_LEN] = bytes
-            .try_into()
-            .map_err(|_| InvalidShardKey { len: bytes.len() })?;
+        let fixed: &[u8; Self::ENCODED_LEN] =
+            bytes.try_into().map_err(|_| InvalidShardKey { len: bytes.len() })?;
         let (manifest, rest) = fixed.split_at(8);
         let (stripe, index) = rest.split_at(4);
         Ok(Self {
@@ -94,11 +93,7 @@ impl ShardKey {
 
 impl fmt::Display for ShardKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:x}.{}.{}",
-            self.manifest.0, self.stripe.0, self.index.0
-        )
+        write!(f, "{:x}.{}.{}", self.manifest.0, self.stripe.0, self.index.0)
     }
 }
 

@@ -64,10 +64,7 @@ impl Layout {
         }
         let domains: BTreeSet<_> = self.devices.iter().map(|d| &d.failure_domain).collect();
         if domains.len() <= tolerated {
-            return Err(LayoutError::TooFewDomains {
-                domains: domains.len(),
-                tolerated,
-            });
+            return Err(LayoutError::TooFewDomains { domains: domains.len(), tolerated });
         }
         Ok(())
     }
@@ -96,10 +93,7 @@ mod tests {
         assert_eq!(layout(&["a", "b", "c"]).validate(2), Ok(()));
         assert_eq!(
             layout(&["a", "b", "b"]).validate(2),
-            Err(LayoutError::TooFewDomains {
-                domains: 2,
-                tolerated: 2
-            })
+            Err(LayoutError::TooFewDomains { domains: 2, tolerated: 2 })
         );
     }
 
@@ -107,9 +101,6 @@ mod tests {
     fn repeated_ids_are_refused() {
         let mut twice = layout(&["a", "b", "c"]);
         twice.devices[1].id = DeviceId(0);
-        assert_eq!(
-            twice.validate(2),
-            Err(LayoutError::Unordered { id: DeviceId(0) })
-        );
+        assert_eq!(twice.validate(2), Err(LayoutError::Unordered { id: DeviceId(0) }));
     }
 }

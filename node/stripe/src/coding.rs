@@ -89,17 +89,11 @@ pub fn encode(
 ) -> Result<(), EncodeError> {
     let expected_bytes = geometry.data_len_bytes();
     if data.len() != expected_bytes {
-        return Err(EncodeError::DataLen {
-            len_bytes: data.len(),
-            expected_bytes,
-        });
+        return Err(EncodeError::DataLen { len_bytes: data.len(), expected_bytes });
     }
     let expected_bytes = geometry.parity_len_bytes();
     if parity.len() != expected_bytes {
-        return Err(EncodeError::ParityLen {
-            len_bytes: parity.len(),
-            expected_bytes,
-        });
+        return Err(EncodeError::ParityLen { len_bytes: parity.len(), expected_bytes });
     }
     let shard_len = geometry.shard_len_bytes();
     let data: Vec<&[u8]> = data.chunks_exact(shard_len).collect();
@@ -137,10 +131,7 @@ pub fn reconstruct(
     }
     if data_is_wanted || parity_is_wanted {
         if present.len() < usize::from(geometry.k()) {
-            return Err(ReconstructError::NotEnough {
-                present: present.len(),
-                k: geometry.k(),
-            });
+            return Err(ReconstructError::NotEnough { present: present.len(), k: geometry.k() });
         }
         // Parity is made from all of the data, so then every missing data shard is needed.
         let needed = |index: usize| parity_is_wanted || seen[index];
@@ -150,9 +141,7 @@ pub fn reconstruct(
         restore_parity(geometry, &mut shards, &seen);
     }
     let restored = |shard: &ShardIndex| {
-        let bytes = shards[usize::from(shard.0)]
-            .take()
-            .expect("present, decoded or encoded");
+        let bytes = shards[usize::from(shard.0)].take().expect("present, decoded or encoded");
         (*shard, bytes.into_owned())
     };
     Ok(wanted.iter().map(restored).collect())
@@ -162,10 +151,7 @@ fn checked_index(geometry: &StripeGeometry, shard: ShardIndex) -> Result<usize, 
     if geometry.has_shard(shard) {
         Ok(usize::from(shard.0))
     } else {
-        Err(ReconstructError::NoSuchShard {
-            shard,
-            shard_count: geometry.shard_count(),
-        })
+        Err(ReconstructError::NoSuchShard { shard, shard_count: geometry.shard_count() })
     }
 }
 
@@ -210,10 +196,8 @@ fn restore_data(
         .take(k)
         .collect();
     let range_len = sources[0].1.len();
-    let mut restored: Vec<(usize, Vec<u8>)> = missing
-        .into_iter()
-        .map(|index| (index, vec![0; range_len]))
-        .collect();
+    let mut restored: Vec<(usize, Vec<u8>)> =
+        missing.into_iter().map(|index| (index, vec![0; range_len])).collect();
     match geometry.codec() {
         Codec::Replicate => restored[0].1.copy_from_slice(sources[0].1),
         Codec::LeopardGf16 => leopard::restore(shape(geometry), &sources, &mut restored),
@@ -231,18 +215,14 @@ fn restore_parity(
 ) {
     let (data, parity) = shards.split_at_mut(usize::from(geometry.k()));
     let wanted = &wanted[data.len()..];
-    let data: Vec<&[u8]> = data
-        .iter()
-        .map(|shard| shard.as_deref().expect("restored before"))
-        .collect();
+    let data: Vec<&[u8]> =
+        data.iter().map(|shard| shard.as_deref().expect("restored before")).collect();
     let mut made: Vec<(usize, Vec<u8>)> = (0..parity.len())
         .filter(|&index| wanted[index] && parity[index].is_none())
         .map(|index| (index, vec![0; data[0].len()]))
         .collect();
-    let mut out: Vec<(usize, &mut [u8])> = made
-        .iter_mut()
-        .map(|(index, bytes)| (*index, bytes.as_mut_slice()))
-        .collect();
+    let mut out: Vec<(usize, &mut [u8])> =
+        made.iter_mut().map(|(index, bytes)| (*index, bytes.as_mut_slice())).collect();
     encode_parity(geometry, &data, &mut out);
     for (index, bytes) in made {
         parity[index] = Some(Cow::Owned(bytes));
@@ -265,10 +245,7 @@ fn encode_parity(geometry: &StripeGeometry, data: &[&[u8]], parity: &mut [(usize
 }
 
 fn shape(geometry: &StripeGeometry) -> Shape {
-    Shape {
-        k: usize::from(geometry.k()),
-        m: usize::from(geometry.m()),
-    }
+    Shape { k: usize::from(geometry.k()), m: usize::from(geometry.m()) }
 }
 
 #[cfg(test)]

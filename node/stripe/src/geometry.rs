@@ -51,19 +51,13 @@ pub enum GeometryError {
         m: u8,
     },
     /// The chunk length is zero or too large.
-    #[error(
-        "a chunk length of {chunk_len_bytes} bytes is not within 1..={}",
-        CHUNK_LEN_BYTES_MAX
-    )]
+    #[error("a chunk length of {chunk_len_bytes} bytes is not within 1..={}", CHUNK_LEN_BYTES_MAX)]
     ChunkLen {
         /// The refused length.
         chunk_len_bytes: u32,
     },
     /// The stripe is so long that its shards would exceed the limit.
-    #[error(
-        "{plaintext_len_bytes} bytes do not fit into shards of {} bytes",
-        SHARD_LEN_BYTES_MAX
-    )]
+    #[error("{plaintext_len_bytes} bytes do not fit into shards of {} bytes", SHARD_LEN_BYTES_MAX)]
     TooLong {
         /// The refused length.
         plaintext_len_bytes: u64,
@@ -112,13 +106,7 @@ impl StripeGeometry {
     /// # Errors
     /// [`GeometryError`] when the spec is outside of [`crate::limits`] or makes no sense.
     pub fn new(spec: StripeSpec) -> Result<Self, GeometryError> {
-        let StripeSpec {
-            k,
-            m,
-            codec,
-            chunk_len_bytes,
-            plaintext_len_bytes,
-        } = spec;
+        let StripeSpec { k, m, codec, chunk_len_bytes, plaintext_len_bytes } = spec;
         if k == 0 || k > K_MAX || (codec == Codec::Replicate && k != 1) {
             return Err(GeometryError::DataShards { k, codec });
         }
@@ -128,9 +116,7 @@ impl StripeGeometry {
         if chunk_len_bytes == 0 || chunk_len_bytes > CHUNK_LEN_BYTES_MAX {
             return Err(GeometryError::ChunkLen { chunk_len_bytes });
         }
-        let too_long = GeometryError::TooLong {
-            plaintext_len_bytes,
-        };
+        let too_long = GeometryError::TooLong { plaintext_len_bytes };
         let most = (SHARD_LEN_BYTES_MAX * usize::from(K_MAX)) as u64;
         if plaintext_len_bytes > most {
             return Err(too_long);
@@ -149,16 +135,7 @@ impl StripeGeometry {
         }
         let k = u8::try_from(data_shards).expect("not more than the given k");
         let codec = if k == 1 { Codec::Replicate } else { codec };
-        Ok(Self {
-            k,
-            m,
-            codec,
-            chunk_len,
-            plaintext_len,
-            chunk_count,
-            chunks_per_shard,
-            shard_len,
-        })
+        Ok(Self { k, m, codec, chunk_len, plaintext_len, chunk_count, chunks_per_shard, shard_len })
     }
 
     /// Data shards of this stripe; fewer than the spec's `k` when the stripe is short.
@@ -295,9 +272,7 @@ impl StripeGeometry {
         if plaintext.is_empty() || plaintext.end > self.plaintext_len {
             return None;
         }
-        Some(chunk_iter(
-            plaintext.start / self.chunk_len..plaintext.end.div_ceil(self.chunk_len),
-        ))
+        Some(chunk_iter(plaintext.start / self.chunk_len..plaintext.end.div_ceil(self.chunk_len)))
     }
 
     /// The smallest range around `range` that [`crate::reconstruct`] can work on: aligned to
@@ -319,16 +294,10 @@ impl StripeGeometry {
     /// # Panics
     /// When `data` is not [`Self::data_len_bytes`] long: the caller's mistake.
     pub fn zero_padding(&self, data: &mut [u8]) {
-        assert_eq!(
-            data.len(),
-            self.data_len_bytes(),
-            "the data shards of this geometry"
-        );
+        assert_eq!(data.len(), self.data_len_bytes(), "the data shards of this geometry");
         for (index, shard) in (0..self.k).zip(data.chunks_exact_mut(self.shard_len)) {
             let last = self.chunks_in_shard(ShardIndex(index)).last();
-            let place = last
-                .and_then(|chunk| self.locate(chunk))
-                .expect("no shard is empty");
+            let place = last.and_then(|chunk| self.locate(chunk)).expect("no shard is empty");
             shard[place.range().end..].fill(0);
         }
     }

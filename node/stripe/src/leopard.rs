@@ -62,21 +62,14 @@ pub(crate) fn encode(shape: Shape, data: &[&[u8]], parity: &mut [(usize, &mut [u
 /// whole columns.
 pub(crate) fn restore(shape: Shape, sources: &[(usize, &[u8])], restored: &mut [(usize, Vec<u8>)]) {
     let left = |index: usize| sources.iter().find(|(source, _)| *source == index);
-    let data: Vec<Option<&[u8]>> = (0..shape.k)
-        .map(|index| left(index).map(|(_, bytes)| *bytes))
-        .collect();
-    let lost: Vec<usize> = (0..shape.k)
-        .filter(|index| data[*index].is_none())
-        .collect();
+    let data: Vec<Option<&[u8]>> =
+        (0..shape.k).map(|index| left(index).map(|(_, bytes)| *bytes)).collect();
+    let lost: Vec<usize> = (0..shape.k).filter(|index| data[*index].is_none()).collect();
     let parity: Vec<(usize, &[u8])> = sources
         .iter()
         .filter_map(|(index, bytes)| Some((index.checked_sub(shape.k)?, *bytes)))
         .collect();
-    assert_eq!(
-        parity.len(),
-        lost.len(),
-        "k shards: one equation for each unknown"
-    );
+    assert_eq!(parity.len(), lost.len(), "k shards: one equation for each unknown");
     let rows: Vec<usize> = parity.iter().map(|(row, _)| *row).collect();
     let solution = invert(coefficients(shape, &lost, &rows))
         .expect("any k shards of this code determine the others");
@@ -87,9 +80,8 @@ pub(crate) fn restore(shape: Shape, sources: &[(usize, &[u8])], restored: &mut [
     let mut differences: Vec<Vec<u8>> = vec![zeros.clone(); rows.len()];
     let mut product = zeros.clone();
     for run in runs(len, shape) {
-        let of_run = data
-            .iter()
-            .map(|shard| shard.map_or(&zeros[..run.len()], |s| &s[run.clone()]));
+        let of_run =
+            data.iter().map(|shard| shard.map_or(&zeros[..run.len()], |s| &s[run.clone()]));
         encode_run(shape, of_run, |index, made| {
             let Some(equation) = rows.iter().position(|row| *row == index) else {
                 return;
@@ -99,10 +91,7 @@ pub(crate) fn restore(shape: Shape, sources: &[(usize, &[u8])], restored: &mut [
             add(difference, &parity[equation].1[run.clone()]);
         });
         for (index, out) in restored.iter_mut() {
-            let unknown = lost
-                .iter()
-                .position(|lost| lost == index)
-                .expect("it is lost");
+            let unknown = lost.iter().position(|lost| lost == index).expect("it is lost");
             let out = &mut out[run.clone()];
             for (factor, difference) in solution[unknown].iter().zip(&differences) {
                 let product = &mut product[..run.len()];
@@ -135,9 +124,7 @@ fn encode_run<'a>(
             encoder.add_original_shard(run).expect(VALID);
         }
         let made = encoder.encode().expect(VALID);
-        made.recovery_iter()
-            .enumerate()
-            .for_each(|(index, made)| show(index, made));
+        made.recovery_iter().enumerate().for_each(|(index, made)| show(index, made));
     });
 }
 
@@ -146,9 +133,7 @@ fn encode_run<'a>(
 fn runs(len: usize, shape: Shape) -> impl Iterator<Item = Range<usize>> {
     let most = SCRATCH_LEN_BYTES / (2 * (shape.k + shape.m).next_power_of_two());
     let run_len = (most - most % COLUMN_LEN_BYTES).max(COLUMN_LEN_BYTES);
-    (0..len)
-        .step_by(run_len)
-        .map(move |start| start..(start + run_len).min(len))
+    (0..len).step_by(run_len).map(move |start| start..(start + run_len).min(len))
 }
 
 /// How much of each lost data shard is in each of the parity shards `rows`: a matrix with a line
@@ -193,23 +178,14 @@ fn invert(mut matrix: Matrix) -> Option<Matrix> {
             *element = times(*element, reciprocal);
         }
         let pivot_row = matrix[column].clone();
-        for (_, row) in matrix
-            .iter_mut()
-            .enumerate()
-            .filter(|(index, _)| *index != column)
-        {
+        for (_, row) in matrix.iter_mut().enumerate().filter(|(index, _)| *index != column) {
             let factor = row[column];
             for (element, pivot) in row.iter_mut().zip(&pivot_row) {
                 *element ^= times(*pivot, factor);
             }
         }
     }
-    Some(
-        matrix
-            .into_iter()
-            .map(|mut row| row.split_off(size))
-            .collect(),
-    )
+    Some(matrix.into_iter().map(|mut row| row.split_off(size)).collect())
 }
 
 /// `x *= factor`, element by element.

@@ -43,10 +43,7 @@ pub enum ProfileError {
         m: u8,
     },
     /// The chunk length is zero or too large.
-    #[error(
-        "a chunk length of {chunk_len_bytes} bytes is not within 1..={}",
-        CHUNK_LEN_BYTES_MAX
-    )]
+    #[error("a chunk length of {chunk_len_bytes} bytes is not within 1..={}", CHUNK_LEN_BYTES_MAX)]
     ChunkLen {
         /// The refused length.
         chunk_len_bytes: u32,
@@ -79,13 +76,7 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`] naming the first field that cannot be used.
     pub fn validate(&self) -> Result<(), ProfileError> {
-        let Self {
-            k,
-            m,
-            codec,
-            stripe_len_bytes,
-            chunk_len_bytes,
-        } = *self;
+        let Self { k, m, codec, stripe_len_bytes, chunk_len_bytes } = *self;
         if k == 0 || k > K_MAX || (codec == Codec::Replicate && k != 1) {
             return Err(ProfileError::DataShards { k, codec });
         }
@@ -141,9 +132,7 @@ impl Profile {
             return self.chunk_len_bytes;
         }
         let chunks = body_len_bytes.div_ceil(row_len) * u64::from(self.k);
-        let even = body_len_bytes
-            .div_ceil(chunks)
-            .next_multiple_of(CHUNK_LEN_STEP_BYTES);
+        let even = body_len_bytes.div_ceil(chunks).next_multiple_of(CHUNK_LEN_STEP_BYTES);
         u32::try_from(even).map_or(self.chunk_len_bytes, |even| even.min(self.chunk_len_bytes))
     }
 }

@@ -23,9 +23,7 @@ fn fill_chunk(sealed: &mut [u8], index: u32) {
 
 #[test]
 fn stripes_survive_the_loss_of_any_m_devices_whatever_their_length_and_width() {
-    let lengths = [
-        0, 1, 65_536, 65_537, 100_000, 262_144, 300_000, 1_000_000, 3_000_001,
-    ];
+    let lengths = [0, 1, 65_536, 65_537, 100_000, 262_144, 300_000, 1_000_000, 3_000_001];
     for domains in 3..=6 {
         let profile = Profile::default().adapted(domains).expect("enough domains");
         for len in lengths {

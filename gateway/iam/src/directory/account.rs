@@ -7,11 +7,7 @@ use crate::{names::validate_user_name, record::AccountRecord};
 
 impl From<AccountRecord> for Account {
     fn from(record: AccountRecord) -> Self {
-        Self {
-            id: record.id,
-            name: record.name,
-            created: record.created,
-        }
+        Self { id: record.id, name: record.name, created: record.created }
     }
 }
 
@@ -25,43 +21,25 @@ impl Directory {
         let name_key = ctl::account_name(name);
         let source = key::id_source("account");
         loop {
-            let row = self
-                .deps
-                .meta
-                .get(Table::Ctr, &source)
-                .map_err(ResolveError::from)?;
+            let row = self.deps.meta.get(Table::Ctr, &source).map_err(ResolveError::from)?;
             let last = row.as_deref().and_then(key::decode_counter).unwrap_or(0);
-            let id = u64::try_from(last + 1).map_err(|_| ResolveError::Corrupt {
-                reason: format!("account id {last}"),
-            })?;
+            let id = u64::try_from(last + 1)
+                .map_err(|_| ResolveError::Corrupt { reason: format!("account id {last}") })?;
             let record = AccountRecord {
                 id: AccountId(id),
                 name: name.to_owned(),
                 created: self.deps.clock.now(),
             };
             let guards = vec![
-                Guard::Absent {
-                    table: Table::Ctl,
-                    key: name_key.clone(),
-                },
-                Guard::CounterAtMost {
-                    table: Table::Ctr,
-                    key: source.clone(),
-                    limit: last + 1,
-                },
+                Guard::Absent { table: Table::Ctl, key: name_key.clone() },
+                Guard::CounterAtMost { table: Table::Ctr, key: source.clone(), limit: last + 1 },
             ];
             let mut ops = self.account_rows(&record);
-            ops.push(Op::Add {
-                table: Table::Ctr,
-                key: source.clone(),
-                delta: 1,
-            });
+            ops.push(Op::Add { table: Table::Ctr, key: source.clone(), delta: 1 });
             match self.commit(guards, ops).await? {
                 CommitOutcome::Applied => return Ok(record.into()),
                 CommitOutcome::GuardFailed { guard_index: 0 } => {
-                    return Err(CreateAccountError::Exists {
-                        name: name.to_owned(),
-                    });
+                    return Err(CreateAccountError::Exists { name: name.to_owned() });
                 }
                 // Another account took the id in between.
                 CommitOutcome::GuardFailed { .. } => {}
@@ -88,9 +66,7 @@ impl Directory {
     /// # Errors
     /// [`ResolveError`] when the store fails.
     pub fn account(&self, id: AccountId) -> Result<Option<Account>, ResolveError> {
-        Ok(self
-            .read::<AccountRecord>(&ctl::account(id))?
-            .map(Account::from))
+        Ok(self.read::<AccountRecord>(&ctl::account(id))?.map(Account::from))
     }
 
     /// Accounts with names greater than `after`, ascending by name, at most `limit`.
@@ -123,23 +99,15 @@ impl Directory {
     /// # Errors
     /// [`DeleteAccountError`]; nothing was deleted then, unless the outcome is unknown.
     pub async fn delete_account(&self, name: &str) -> Result<(), DeleteAccountError> {
-        let missing = || DeleteAccountError::NoSuchAccount {
-            name: name.to_owned(),
-        };
+        let missing = || DeleteAccountError::NoSuchAccount { name: name.to_owned() };
         let account = self.account_by_name(name)?.ok_or_else(missing)?;
         if account.id == AccountId::ROOT {
             return Err(DeleteAccountError::Root);
         }
         let keys = self.keys_of(account.id).await?;
-        let ctl_delete = |key| Op::Delete {
-            table: Table::Ctl,
-            key,
-        };
+        let ctl_delete = |key| Op::Delete { table: Table::Ctl, key };
         let mut guards = vec![
-            Guard::Present {
-                table: Table::Ctl,
-                key: ctl::account(account.id),
-            },
+            Guard::Present { table: Table::Ctl, key: ctl::account(account.id) },
             Guard::RangeEmpty {
                 table: Table::Ctl,
                 range: KeyRange::prefix(&ctl::owned_bucket_prefix(account.id)),
@@ -155,32 +123,23 @@ impl Directory {
         let mut start = ctl::owned_access_key(account.id, "");
         for id in keys {
             let row = ctl::owned_access_key(account.id, &id);
-            let gap = KeyRange {
-                start,
-                end: Some(row.clone()),
-            };
-            guards.push(Guard::RangeEmpty {
-                table: Table::Ctl,
-                range: gap,
-            });
+            let gap = KeyRange { start, end: Some(row.clone()) };
+            guards.push(Guard::RangeEmpty { table: Table::Ctl, range: gap });
             start = [&row[..], &[0]].concat();
             ops.push(ctl_delete(row));
             ops.push(ctl_delete(ctl::access_key(&id)));
         }
         let end = KeyRange::prefix(&ctl::owned_access_key(account.id, "")).end;
-        guards.push(Guard::RangeEmpty {
-            table: Table::Ctl,
-            range: KeyRange { start, end },
-        });
+        guards.push(Guard::RangeEmpty { table: Table::Ctl, range: KeyRange { start, end } });
         match self.commit(guards, ops).await? {
             CommitOutcome::Applied => Ok(()),
             CommitOutcome::GuardFailed { guard_index: 0 } => Err(missing()),
-            CommitOutcome::GuardFailed { guard_index: 1 } => Err(DeleteAccountError::OwnsBuckets {
-                name: name.to_owned(),
-            }),
-            CommitOutcome::GuardFailed { .. } => Err(DeleteAccountError::Conflict {
-                name: name.to_owned(),
-            }),
+            CommitOutcome::GuardFailed { guard_index: 1 } => {
+                Err(DeleteAccountError::OwnsBuckets { name: name.to_owned() })
+            }
+            CommitOutcome::GuardFailed { .. } => {
+                Err(DeleteAccountError::Conflict { name: name.to_owned() })
+            }
         }
     }
 }

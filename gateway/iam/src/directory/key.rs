@@ -70,12 +70,8 @@ impl Directory {
         let corrupt = |reason: String| ResolveError::Corrupt { reason };
         let sealed = SealedSecret::decode(&record.sealed_secret)
             .map_err(|error| corrupt(error.to_string()))?;
-        let opened = open_secret(
-            &self.deps.root_key,
-            &sealing_context(access_key_id),
-            &sealed,
-        )
-        .map_err(|error| corrupt(error.to_string()))?;
+        let opened = open_secret(&self.deps.root_key, &sealing_context(access_key_id), &sealed)
+            .map_err(|error| corrupt(error.to_string()))?;
         let secret = std::str::from_utf8(opened.expose_bytes())
             .map_err(|_| corrupt(format!("secret of {access_key_id} is not text")))?;
         Ok(Some(Credentials {
@@ -96,9 +92,7 @@ impl Directory {
         user: &str,
         imported: Option<ImportedKey>,
     ) -> Result<NewAccessKey, CreateAccessKeyError> {
-        let missing = || CreateAccessKeyError::NoSuchAccount {
-            name: user.to_owned(),
-        };
+        let missing = || CreateAccessKeyError::NoSuchAccount { name: user.to_owned() };
         let account = self.account_by_name(user)?.ok_or_else(missing)?;
         let ImportedKey { id, secret } = imported.unwrap_or_else(|| ImportedKey {
             id: format!("DM{}", draw(self.deps.random, ID_ALPHABET, 18)),
@@ -112,25 +106,12 @@ impl Directory {
         }
         if self.keys_of(account.id).await?.len() >= KEYS_PER_ACCOUNT_MAX {
             let limit = KEYS_PER_ACCOUNT_MAX;
-            return Err(CreateAccessKeyError::TooManyKeys {
-                name: user.to_owned(),
-                limit,
-            });
+            return Err(CreateAccessKeyError::TooManyKeys { name: user.to_owned(), limit });
         }
-        let key = AccessKey {
-            id: id.clone(),
-            account: account.id,
-            created: self.deps.clock.now(),
-        };
+        let key = AccessKey { id: id.clone(), account: account.id, created: self.deps.clock.now() };
         let guards = vec![
-            Guard::Present {
-                table: Table::Ctl,
-                key: ctl::account(account.id),
-            },
-            Guard::Absent {
-                table: Table::Ctl,
-                key: ctl::access_key(&id),
-            },
+            Guard::Present { table: Table::Ctl, key: ctl::account(account.id) },
+            Guard::Absent { table: Table::Ctl, key: ctl::access_key(&id) },
         ];
         match self.commit(guards, self.key_rows(&key, &secret)?).await? {
             CommitOutcome::Applied => Ok(NewAccessKey { key, secret }),
@@ -143,27 +124,17 @@ impl Directory {
         let mut random = self.deps.random;
         let context = sealing_context(&key.id);
         let root = &self.deps.root_key;
-        let sealed = seal_secret(root, &context, secret.expose().as_bytes(), &mut random).map_err(
-            |error| ResolveError::Corrupt {
-                reason: error.to_string(),
-            },
-        )?;
+        let sealed = seal_secret(root, &context, secret.expose().as_bytes(), &mut random)
+            .map_err(|error| ResolveError::Corrupt { reason: error.to_string() })?;
         let record = AccessKeyRecord {
             account: key.account,
             created: key.created,
             sealed_secret: sealed.encode().to_vec(),
         };
-        let put = |key, value| Op::Put {
-            table: Table::Ctl,
-            key,
-            value,
-        };
+        let put = |key, value| Op::Put { table: Table::Ctl, key, value };
         Ok(vec![
             put(ctl::access_key(&key.id), record.encode()),
-            put(
-                ctl::owned_access_key(key.account, &key.id),
-                bytes::Bytes::new(),
-            ),
+            put(ctl::owned_access_key(key.account, &key.id), bytes::Bytes::new()),
         ])
     }
 
@@ -172,19 +143,13 @@ impl Directory {
     /// # Errors
     /// [`ListError`].
     pub async fn list_access_keys(&self, user: &str) -> Result<Vec<AccessKey>, ListError> {
-        let missing = || ListError::NoSuchAccount {
-            name: user.to_owned(),
-        };
+        let missing = || ListError::NoSuchAccount { name: user.to_owned() };
         let account = self.account_by_name(user)?.ok_or_else(missing)?;
         let mut keys = Vec::new();
         for id in self.keys_of(account.id).await? {
             // A key revoked since the scan is left out.
             if let Some(record) = self.read::<AccessKeyRecord>(&ctl::access_key(&id))? {
-                keys.push(AccessKey {
-                    id,
-                    account: record.account,
-                    created: record.created,
-                });
+                keys.push(AccessKey { id, account: record.account, created: record.created });
             }
         }
         Ok(keys)
@@ -200,22 +165,11 @@ impl Directory {
             return Err(RevokeAccessKeyError::Root);
         }
         let row_key = ctl::access_key(id);
-        let record = self
-            .read::<AccessKeyRecord>(&row_key)?
-            .ok_or_else(missing)?;
-        let guards = vec![Guard::Present {
-            table: Table::Ctl,
-            key: row_key.clone(),
-        }];
+        let record = self.read::<AccessKeyRecord>(&row_key)?.ok_or_else(missing)?;
+        let guards = vec![Guard::Present { table: Table::Ctl, key: row_key.clone() }];
         let ops = vec![
-            Op::Delete {
-                table: Table::Ctl,
-                key: row_key,
-            },
-            Op::Delete {
-                table: Table::Ctl,
-                key: ctl::owned_access_key(record.account, id),
-            },
+            Op::Delete { table: Table::Ctl, key: row_key },
+            Op::Delete { table: Table::Ctl, key: ctl::owned_access_key(record.account, id) },
         ];
         match self.commit(guards, ops).await? {
             CommitOutcome::Applied => Ok(()),
@@ -227,11 +181,7 @@ impl Directory {
         let prefix = ctl::owned_access_key(account, "");
         let range = KeyRange::prefix(&prefix);
         // Racing creations can overshoot the limit by a few.
-        let rows = self
-            .deps
-            .meta
-            .scan(Table::Ctl, range, 2 * KEYS_PER_ACCOUNT_MAX)
-            .await?;
+        let rows = self.deps.meta.scan(Table::Ctl, range, 2 * KEYS_PER_ACCOUNT_MAX).await?;
         let id = |row: &[u8]| String::from_utf8_lossy(&row[prefix.len()..]).into_owned();
         Ok(rows.iter().map(|(row_key, _)| id(row_key)).collect())
     }

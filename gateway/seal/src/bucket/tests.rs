@@ -2,11 +2,7 @@ use super::*;
 use crate::account::AccountKeyPair;
 use crate::random::counting_from;
 
-const CONTEXT: BucketKeyContext = BucketKeyContext {
-    account_id: 7,
-    bucket_id: 21,
-    key_epoch: 3,
-};
+const CONTEXT: BucketKeyContext = BucketKeyContext { account_id: 7, bucket_id: 21, key_epoch: 3 };
 const MANIFEST: u64 = 0x0102_0304_0506_0708;
 
 fn owner() -> AccountKeyPair {
@@ -25,9 +21,7 @@ fn wrapped_data_key() -> WrappedDataKey {
 #[test]
 fn wrapped_bucket_key_bytes_are_golden() {
     let golden = "01b6f6fd58b19a2172d47c8babeb40355515abf3a4b3053a1a9deacddd9770d53f8fb15bb45f9220e35a36fe5eb19e91f977f554f0a96e1f2ac5f849f773de0151edcb36e58a906157688f2cde9cb49a13";
-    let wrapped = bucket_key()
-        .wrap(&owner().public_key(), &mut counting_from(90))
-        .unwrap();
+    let wrapped = bucket_key().wrap(&owner().public_key(), &mut counting_from(90)).unwrap();
     assert_eq!(hex::encode(wrapped.encode()), golden);
     let stored = WrappedBucketKey::decode(&hex::decode(golden).unwrap()).unwrap();
     let opened = owner().unwrap_bucket_key(&stored, 21, 3).unwrap();
@@ -41,21 +35,13 @@ fn wrapped_data_key_bytes_are_golden() {
     assert_eq!(hex::encode(wrapped_data_key().encode()), golden);
     let stored = WrappedDataKey::decode(&hex::decode(golden).unwrap()).unwrap();
     let opened = bucket_key().unwrap_data_key(&stored, MANIFEST).unwrap();
-    assert_eq!(
-        opened.bytes(),
-        DataKey::generate(&mut counting_from(200)).bytes()
-    );
+    assert_eq!(opened.bytes(), DataKey::generate(&mut counting_from(200)).bytes());
 }
 
 #[test]
 fn bucket_key_of_another_account_bucket_or_epoch_is_refused() {
-    let wrapped = bucket_key()
-        .wrap(&owner().public_key(), &mut counting_from(90))
-        .unwrap();
-    let context = BucketKeyContext {
-        bucket_id: 22,
-        ..CONTEXT
-    };
+    let wrapped = bucket_key().wrap(&owner().public_key(), &mut counting_from(90)).unwrap();
+    let context = BucketKeyContext { bucket_id: 22, ..CONTEXT };
     let refused = owner().unwrap_bucket_key(&wrapped, 22, 3).unwrap_err();
     assert_eq!(refused, UnwrapBucketKeyError { context });
     assert!(owner().unwrap_bucket_key(&wrapped, 21, 2).is_err());
@@ -63,67 +49,33 @@ fn bucket_key_of_another_account_bucket_or_epoch_is_refused() {
     let stranger = AccountKeyPair::generate(7, &mut counting_from(33));
     assert!(stranger.unwrap_bucket_key(&wrapped, 21, 3).is_err());
     let same_key_other_account = AccountKeyPair::generate(8, &mut counting_from(32));
-    assert!(
-        same_key_other_account
-            .unwrap_bucket_key(&wrapped, 21, 3)
-            .is_err()
-    );
+    assert!(same_key_other_account.unwrap_bucket_key(&wrapped, 21, 3).is_err());
 }
 
 #[test]
 fn wrapping_to_another_account_or_an_unusable_key_is_refused() {
     let stranger = AccountKeyPair::generate(8, &mut counting_from(40)).public_key();
-    let refused = bucket_key()
-        .wrap(&stranger, &mut counting_from(90))
-        .unwrap_err();
-    assert_eq!(
-        refused,
-        WrapBucketKeyError::OtherAccount {
-            account_id: 8,
-            owner_id: 7
-        }
-    );
+    let refused = bucket_key().wrap(&stranger, &mut counting_from(90)).unwrap_err();
+    assert_eq!(refused, WrapBucketKeyError::OtherAccount { account_id: 8, owner_id: 7 });
     let wiped = AccountPublicKey::decode(7, [0; 32]);
-    let refused = bucket_key()
-        .wrap(&wiped, &mut counting_from(90))
-        .unwrap_err();
+    let refused = bucket_key().wrap(&wiped, &mut counting_from(90)).unwrap_err();
     assert_eq!(refused, WrapBucketKeyError::PublicKey { account_id: 7 });
 }
 
 #[test]
 fn data_key_of_another_manifest_bucket_epoch_or_account_is_refused() {
     let wrapped = wrapped_data_key();
-    let refused = bucket_key()
-        .unwrap_data_key(&wrapped, MANIFEST + 1)
-        .unwrap_err();
-    assert_eq!(
-        refused,
-        UnwrapDataKeyError {
-            bucket: CONTEXT,
-            manifest_id: MANIFEST + 1
-        }
-    );
+    let refused = bucket_key().unwrap_data_key(&wrapped, MANIFEST + 1).unwrap_err();
+    assert_eq!(refused, UnwrapDataKeyError { bucket: CONTEXT, manifest_id: MANIFEST + 1 });
     let others = [
-        BucketKeyContext {
-            account_id: 8,
-            ..CONTEXT
-        },
-        BucketKeyContext {
-            bucket_id: 22,
-            ..CONTEXT
-        },
-        BucketKeyContext {
-            key_epoch: 4,
-            ..CONTEXT
-        },
+        BucketKeyContext { account_id: 8, ..CONTEXT },
+        BucketKeyContext { bucket_id: 22, ..CONTEXT },
+        BucketKeyContext { key_epoch: 4, ..CONTEXT },
     ];
     for context in others {
         // The same key bytes under another name.
         let key = BucketKey::generate(context, &mut counting_from(128));
-        assert!(
-            key.unwrap_data_key(&wrapped, MANIFEST).is_err(),
-            "{context:?}"
-        );
+        assert!(key.unwrap_data_key(&wrapped, MANIFEST).is_err(), "{context:?}");
     }
     let other_key = BucketKey::generate(CONTEXT, &mut counting_from(129));
     assert!(other_key.unwrap_data_key(&wrapped, MANIFEST).is_err());
@@ -132,9 +84,7 @@ fn data_key_of_another_manifest_bucket_epoch_or_account_is_refused() {
 
 #[test]
 fn every_flipped_bit_of_a_wrapped_key_is_refused() {
-    let bucket = bucket_key()
-        .wrap(&owner().public_key(), &mut counting_from(90))
-        .unwrap();
+    let bucket = bucket_key().wrap(&owner().public_key(), &mut counting_from(90)).unwrap();
     let data = wrapped_data_key();
     for bit in 0..WrappedBucketKey::ENCODED_LEN * 8 {
         let flip = |mut bytes: [u8; 81]| {

@@ -12,10 +12,7 @@ fn opened(
 ) -> Result<Vec<u8>, Refused> {
     let mut content = vec![0xee; envelope.len() - OVERHEAD_BYTES];
     let result = open(key, purpose, context, envelope, &mut content);
-    assert!(
-        result.is_ok() || content.iter().all(|byte| *byte == 0),
-        "refused but not zeroed"
-    );
+    assert!(result.is_ok() || content.iter().all(|byte| *byte == 0), "refused but not zeroed");
     result.map(|()| content)
 }
 
@@ -44,11 +41,7 @@ fn every_flipped_bit_is_refused() {
     for bit in 0..sealed.len() * 8 {
         let mut damaged = sealed.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(
-            opened(&KEY, PURPOSE, b"context", &damaged),
-            Err(Refused),
-            "bit {bit}"
-        );
+        assert_eq!(opened(&KEY, PURPOSE, b"context", &damaged), Err(Refused), "bit {bit}");
     }
 }
 
@@ -60,10 +53,7 @@ fn another_key_purpose_or_context_is_refused() {
         key[bit / 8] ^= 1 << (bit % 8);
         assert_eq!(opened(&key, PURPOSE, b"context", &sealed), Err(Refused));
     }
-    assert_eq!(
-        opened(&KEY, "test purpose v2", b"context", &sealed),
-        Err(Refused)
-    );
+    assert_eq!(opened(&KEY, "test purpose v2", b"context", &sealed), Err(Refused));
     for context in [b"".as_slice(), b"contex", b"context ", b"contexu"] {
         assert_eq!(opened(&KEY, PURPOSE, context, &sealed), Err(Refused));
     }
@@ -74,10 +64,7 @@ fn cut_and_extended_envelopes_are_refused() {
     let sealed = seal(&KEY, PURPOSE, b"", b"content", &mut counting_from(0));
     for len in 0..sealed.len() {
         let mut content = [0xee; 7];
-        assert_eq!(
-            open(&KEY, PURPOSE, b"", &sealed[..len], &mut content),
-            Err(Refused)
-        );
+        assert_eq!(open(&KEY, PURPOSE, b"", &sealed[..len], &mut content), Err(Refused));
         assert_eq!(content, [0; 7]);
     }
     let longer = [sealed.as_slice(), &[0]].concat();
@@ -99,18 +86,9 @@ fn the_salt_is_random_and_decides_the_key() {
 #[test]
 fn decoding_checks_version_before_length() {
     assert_eq!(decode_fixed::<3>(&[1, 2, 3]), Ok([1, 2, 3]));
-    assert_eq!(
-        decode_fixed::<3>(&[]),
-        Err(DecodeSealedError::Len { len_bytes: 0 })
-    );
-    assert_eq!(
-        decode_fixed::<3>(&[1, 2]),
-        Err(DecodeSealedError::Len { len_bytes: 2 })
-    );
-    assert_eq!(
-        decode_fixed::<3>(&[1, 2, 3, 4]),
-        Err(DecodeSealedError::Len { len_bytes: 4 })
-    );
+    assert_eq!(decode_fixed::<3>(&[]), Err(DecodeSealedError::Len { len_bytes: 0 }));
+    assert_eq!(decode_fixed::<3>(&[1, 2]), Err(DecodeSealedError::Len { len_bytes: 2 }));
+    assert_eq!(decode_fixed::<3>(&[1, 2, 3, 4]), Err(DecodeSealedError::Len { len_bytes: 4 }));
     for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
         let refused = decode_fixed::<3>(&[version, 2, 3, 4, 5]);
         assert_eq!(refused, Err(DecodeSealedError::Version { version }));
@@ -119,8 +97,5 @@ fn decoding_checks_version_before_length() {
 
 #[test]
 fn contexts_are_fixed_width_numbers() {
-    assert_eq!(
-        context_of([1, 0x0203]),
-        [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 3]
-    );
+    assert_eq!(context_of([1, 0x0203]), [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 3]);
 }

@@ -17,10 +17,7 @@ struct Vector {
 const INFO: &[u8] = b"Ode on a Grecian Urn";
 const AAD: &[u8] = b"Count-0";
 const PLAINTEXT: &[u8; 29] = b"Beauty is truth, truth beauty";
-const BINDING: Binding<'_> = Binding {
-    info: INFO,
-    aad: AAD,
-};
+const BINDING: Binding<'_> = Binding { info: INFO, aad: AAD };
 
 fn vector() -> Vector {
     Vector {
@@ -35,12 +32,7 @@ fn vector() -> Vector {
 
 #[test]
 fn published_test_vector_opens() {
-    let Vector {
-        recipient,
-        encapsulated,
-        mut ciphertext,
-        tag,
-    } = vector();
+    let Vector { recipient, encapsulated, mut ciphertext, tag } = vector();
     let public = "430f4b9859665145a6b1ba274024487bd66f03a2dd577d7753c68d7d7d00c00c";
     assert_eq!(hex::encode(recipient.public_key().to_bytes()), public);
     open_in_place(&recipient, BINDING, &encapsulated, &mut ciphertext, &tag).unwrap();
@@ -49,12 +41,7 @@ fn published_test_vector_opens() {
 
 #[test]
 fn every_flipped_bit_of_the_test_vector_is_refused_and_zeroed() {
-    let Vector {
-        recipient,
-        encapsulated,
-        ciphertext,
-        tag,
-    } = vector();
+    let Vector { recipient, encapsulated, ciphertext, tag } = vector();
     let whole = [encapsulated.as_slice(), &ciphertext, &tag].concat();
     for bit in 0..whole.len() * 8 {
         let mut damaged = whole.clone();
@@ -70,35 +57,15 @@ fn every_flipped_bit_of_the_test_vector_is_refused_and_zeroed() {
 
 #[test]
 fn another_binding_or_recipient_is_refused() {
-    let Vector {
-        recipient,
-        encapsulated,
-        ciphertext,
-        tag,
-    } = vector();
+    let Vector { recipient, encapsulated, ciphertext, tag } = vector();
     let refused = |recipient: &PrivateKey, binding| {
         let mut message = ciphertext;
         open_in_place(recipient, binding, &encapsulated, &mut message, &tag).is_err()
     };
     assert!(!refused(&recipient, BINDING));
-    assert!(refused(
-        &recipient,
-        Binding {
-            info: b"Ode on a Grecian",
-            ..BINDING
-        }
-    ));
-    assert!(refused(
-        &recipient,
-        Binding {
-            aad: b"Count-1",
-            ..BINDING
-        }
-    ));
-    assert!(refused(
-        &PrivateKey::generate(&mut counting_from(0)),
-        BINDING
-    ));
+    assert!(refused(&recipient, Binding { info: b"Ode on a Grecian", ..BINDING }));
+    assert!(refused(&recipient, Binding { aad: b"Count-1", ..BINDING }));
+    assert!(refused(&PrivateKey::generate(&mut counting_from(0)), BINDING));
 }
 
 #[test]

@@ -39,16 +39,11 @@ fn stripe(geometry: &StripeGeometry, seed: u64) -> Vec<Vec<u8>> {
     let mut parity = vec![0xee; geometry.parity_len_bytes()];
     encode(geometry, &data, &mut parity).unwrap();
     let all = [data, parity].concat();
-    all.chunks_exact(geometry.shard_len_bytes())
-        .map(<[u8]>::to_vec)
-        .collect()
+    all.chunks_exact(geometry.shard_len_bytes()).map(<[u8]>::to_vec).collect()
 }
 
 fn choose<'a>(shards: &'a [Vec<u8>], indexes: &[u8]) -> Vec<(ShardIndex, &'a [u8])> {
-    indexes
-        .iter()
-        .map(|&i| (ShardIndex(i), shards[usize::from(i)].as_slice()))
-        .collect()
+    indexes.iter().map(|&i| (ShardIndex(i), shards[usize::from(i)].as_slice())).collect()
 }
 
 fn indexes(range: Range<u8>) -> Vec<ShardIndex> {
@@ -61,12 +56,7 @@ fn parity_bytes_are_golden() {
     let data: Vec<u8> = (0..128).collect();
     let mut parity = vec![0; 128];
     encode(&one_column, &data, &mut parity).unwrap();
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(
         hex(&parity[..64]),
         "47464544434241404f4e4d4c4b4a494857565554535251505f5e5d5c5b5a595893929190979695949b9a99989f9e9d9c83828180878685848b8a89888f8e8d8c"
@@ -82,50 +72,17 @@ fn parity_of_every_rate_is_golden() {
     // Both algorithms of the code and the border between them: k below, at and above m, also where
     // only their next powers of two are equal. Roots of all parity shards back to back.
     let golden = [
-        (
-            (1, 2),
-            "fefccf540a7e5c78cbf94959477375f9c22837dfb507ccbe6e97d9388acab0f3",
-        ),
-        (
-            (2, 1),
-            "5439352fa323f4dd01e2cadef419157ca9ee8350eab022f8999fa922ab227451",
-        ),
-        (
-            (2, 2),
-            "d06b14bbb244f59c61feaf3bef84788e2e6b5791f2784239782a7632d8f4566d",
-        ),
-        (
-            (3, 2),
-            "e65288f6fb916ae81ea77916879a83fc304cdd854ee29e07d1af2656a16b3002",
-        ),
-        (
-            (4, 2),
-            "736639dda58140681afc1f600b781d9dbaefe4b111c0a4033d02451e1ef8688d",
-        ),
-        (
-            (4, 3),
-            "e97c2293ff43fe19ccb9344df6efb2cf156f068916adc3d30fa402c4578151a7",
-        ),
-        (
-            (3, 4),
-            "b404efacb4e1c81ba89e937cd0b1f6073053b2acc1d0530cf7ab819a1a6832bf",
-        ),
-        (
-            (3, 5),
-            "ff428354e64b9e4daddac852356db7d374c79805ed9e19124c542e255122586f",
-        ),
-        (
-            (6, 3),
-            "a429ff0d6f6f43d6efe61509700875b31837d3feead24f30be4e66a2f7dba9ea",
-        ),
-        (
-            (10, 4),
-            "6ac8a96307c5e723631ed5af5c90a7b61e300040cdbe13db28e84a4db9acf18d",
-        ),
-        (
-            (32, 16),
-            "484a4bf4bfaa20a10293221970b59c285484b7f6e75e89d7e1057a807e0584b2",
-        ),
+        ((1, 2), "fefccf540a7e5c78cbf94959477375f9c22837dfb507ccbe6e97d9388acab0f3"),
+        ((2, 1), "5439352fa323f4dd01e2cadef419157ca9ee8350eab022f8999fa922ab227451"),
+        ((2, 2), "d06b14bbb244f59c61feaf3bef84788e2e6b5791f2784239782a7632d8f4566d"),
+        ((3, 2), "e65288f6fb916ae81ea77916879a83fc304cdd854ee29e07d1af2656a16b3002"),
+        ((4, 2), "736639dda58140681afc1f600b781d9dbaefe4b111c0a4033d02451e1ef8688d"),
+        ((4, 3), "e97c2293ff43fe19ccb9344df6efb2cf156f068916adc3d30fa402c4578151a7"),
+        ((3, 4), "b404efacb4e1c81ba89e937cd0b1f6073053b2acc1d0530cf7ab819a1a6832bf"),
+        ((3, 5), "ff428354e64b9e4daddac852356db7d374c79805ed9e19124c542e255122586f"),
+        ((6, 3), "a429ff0d6f6f43d6efe61509700875b31837d3feead24f30be4e66a2f7dba9ea"),
+        ((10, 4), "6ac8a96307c5e723631ed5af5c90a7b61e300040cdbe13db28e84a4db9acf18d"),
+        ((32, 16), "484a4bf4bfaa20a10293221970b59c285484b7f6e75e89d7e1057a807e0584b2"),
     ];
     let mut made = Vec::new();
     for ((k, m), _) in golden {
@@ -133,10 +90,7 @@ fn parity_of_every_rate_is_golden() {
         let root = shard_root(&shards[usize::from(k)..].concat());
         made.push(((k, m), root.to_string()));
     }
-    let golden: Vec<_> = golden
-        .iter()
-        .map(|(km, root)| (*km, (*root).to_owned()))
-        .collect();
+    let golden: Vec<_> = golden.iter().map(|(km, root)| (*km, (*root).to_owned())).collect();
     assert_eq!(made, golden);
 }
 
@@ -160,16 +114,7 @@ fn no_parity_needs_no_code() {
 
 #[test]
 fn every_loss_of_up_to_m_shards_is_made_good() {
-    for (k, m) in [
-        (1, 2),
-        (2, 1),
-        (2, 2),
-        (3, 2),
-        (4, 2),
-        (5, 3),
-        (3, 4),
-        (6, 3),
-    ] {
+    for (k, m) in [(1, 2), (2, 1), (2, 2), (3, 2), (4, 2), (5, 3), (3, 4), (6, 3)] {
         let geometry = geometry(k, m, 200);
         let shards = stripe(&geometry, u64::from(k) * 100 + u64::from(m));
         let all = geometry.shard_count();
@@ -184,11 +129,7 @@ fn every_loss_of_up_to_m_shards_is_made_good() {
             assert_eq!(made.len(), lost.len());
             for ((index, bytes), wanted) in made.iter().zip(&lost) {
                 assert_eq!(index, wanted);
-                assert_eq!(
-                    *bytes,
-                    shards[usize::from(index.0)],
-                    "{k}+{m}, lost {lost:?}"
-                );
+                assert_eq!(*bytes, shards[usize::from(index.0)], "{k}+{m}, lost {lost:?}");
             }
         }
     }
@@ -206,10 +147,7 @@ fn one_loss_too_many_is_refused() {
         );
     }
     let nothing = reconstruct(&geometry, &[], &[ShardIndex(0)]);
-    assert_eq!(
-        nothing,
-        Err(ReconstructError::NotEnough { present: 0, k: 4 })
-    );
+    assert_eq!(nothing, Err(ReconstructError::NotEnough { present: 0, k: 4 }));
 }
 
 #[test]
@@ -218,10 +156,7 @@ fn what_is_present_needs_no_others() {
     let shards = stripe(&geometry, 5);
     let made = reconstruct(&geometry, &choose(&shards, &[5]), &indexes(5..6)).unwrap();
     assert_eq!(made, [(ShardIndex(5), shards[5].clone())]);
-    assert_eq!(
-        reconstruct(&geometry, &choose(&shards, &[5]), &[]),
-        Ok(vec![])
-    );
+    assert_eq!(reconstruct(&geometry, &choose(&shards, &[5]), &[]), Ok(vec![]));
 }
 
 #[test]
@@ -246,11 +181,7 @@ fn every_aligned_range_decodes_to_the_range_of_the_whole() {
                 .collect();
             let made = reconstruct(&geometry, &present, &indexes(0..6)).unwrap();
             for (index, bytes) in made {
-                assert_eq!(
-                    bytes,
-                    shards[usize::from(index.0)][range.clone()],
-                    "{range:?}"
-                );
+                assert_eq!(bytes, shards[usize::from(index.0)][range.clone()], "{range:?}");
             }
         }
     }
@@ -264,11 +195,8 @@ fn long_shards_are_coded_like_their_columns() {
     let column = 977_920 / COLUMN_LEN_BYTES * COLUMN_LEN_BYTES;
     let range = column..column + COLUMN_LEN_BYTES;
     let small = geometry_of_one_column();
-    let data: Vec<u8> = shards[..4]
-        .iter()
-        .flat_map(|shard| &shard[range.clone()])
-        .copied()
-        .collect();
+    let data: Vec<u8> =
+        shards[..4].iter().flat_map(|shard| &shard[range.clone()]).copied().collect();
     let mut parity = vec![0; 2 * COLUMN_LEN_BYTES];
     encode(&small, &data, &mut parity).unwrap();
     assert_eq!(parity[..COLUMN_LEN_BYTES], shards[4][range.clone()]);
@@ -290,24 +218,12 @@ fn buffers_of_other_lengths_are_refused_untouched() {
     for len_bytes in [0, data - 1, data + 64] {
         let mut out = vec![9; parity];
         let refused = encode(&geometry, &vec![0; len_bytes], &mut out);
-        assert_eq!(
-            refused,
-            Err(EncodeError::DataLen {
-                len_bytes,
-                expected_bytes: data
-            })
-        );
+        assert_eq!(refused, Err(EncodeError::DataLen { len_bytes, expected_bytes: data }));
         assert!(out.iter().all(|byte| *byte == 9));
     }
     for len_bytes in [0, parity - 64, parity + 64] {
         let refused = encode(&geometry, &vec![0; data], &mut vec![0; len_bytes]);
-        assert_eq!(
-            refused,
-            Err(EncodeError::ParityLen {
-                len_bytes,
-                expected_bytes: parity
-            })
-        );
+        assert_eq!(refused, Err(EncodeError::ParityLen { len_bytes, expected_bytes: parity }));
     }
 }
 
@@ -320,39 +236,22 @@ fn calls_that_make_no_sense_are_refused() {
         reconstruct(&geometry, present, &wanted).unwrap_err()
     };
     let four = choose(&shards, &[0, 1, 2, 3]);
-    let no_such = ReconstructError::NoSuchShard {
-        shard: ShardIndex(6),
-        shard_count: 6,
-    };
+    let no_such = ReconstructError::NoSuchShard { shard: ShardIndex(6), shard_count: 6 };
     assert_eq!(call(&four, &[6]), no_such);
     assert_eq!(call(&[(ShardIndex(6), &shards[0])], &[0]), no_such);
-    let twice = ReconstructError::NamedTwice {
-        shard: ShardIndex(2),
-    };
+    let twice = ReconstructError::NamedTwice { shard: ShardIndex(2) };
     assert_eq!(call(&four, &[2, 2]), twice);
     assert_eq!(call(&choose(&shards, &[0, 1, 2, 2]), &[3]), twice);
     for len_bytes in [0, 1, 63, 65] {
         let range = (ShardIndex(0), &shards[0][..len_bytes]);
-        let refused = ReconstructError::RangeLen {
-            shard: ShardIndex(0),
-            len_bytes,
-        };
+        let refused = ReconstructError::RangeLen { shard: ShardIndex(0), len_bytes };
         assert_eq!(call(&[range], &[0]), refused);
     }
-    let unequal = [
-        (ShardIndex(0), &shards[0][..64]),
-        (ShardIndex(1), &shards[1][..128]),
-    ];
-    let refused = ReconstructError::RangeLen {
-        shard: ShardIndex(1),
-        len_bytes: 128,
-    };
+    let unequal = [(ShardIndex(0), &shards[0][..64]), (ShardIndex(1), &shards[1][..128])];
+    let refused = ReconstructError::RangeLen { shard: ShardIndex(1), len_bytes: 128 };
     assert_eq!(call(&unequal, &[0]), refused);
     let long = vec![0; geometry.shard_len_bytes() + 64];
-    let refused = ReconstructError::RangeLen {
-        shard: ShardIndex(0),
-        len_bytes: long.len(),
-    };
+    let refused = ReconstructError::RangeLen { shard: ShardIndex(0), len_bytes: long.len() };
     assert_eq!(call(&[(ShardIndex(0), &long)], &[0]), refused);
 }
 

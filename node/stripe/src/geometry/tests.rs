@@ -5,13 +5,7 @@ use super::*;
 const CHUNK: u64 = 64 << 10;
 
 fn spec(k: u8, m: u8, plaintext_len_bytes: u64) -> StripeSpec {
-    StripeSpec {
-        k,
-        m,
-        codec: Codec::LeopardGf16,
-        chunk_len_bytes: 64 << 10,
-        plaintext_len_bytes,
-    }
+    StripeSpec { k, m, codec: Codec::LeopardGf16, chunk_len_bytes: 64 << 10, plaintext_len_bytes }
 }
 
 fn four_plus_two(plaintext_len_bytes: u64) -> StripeGeometry {
@@ -21,10 +15,7 @@ fn four_plus_two(plaintext_len_bytes: u64) -> StripeGeometry {
 #[test]
 fn full_stripe_is_four_data_shards_of_32_chunks() {
     let full = four_plus_two(8 << 20);
-    assert_eq!(
-        (full.k(), full.m(), full.codec()),
-        (4, 2, Codec::LeopardGf16)
-    );
+    assert_eq!((full.k(), full.m(), full.codec()), (4, 2, Codec::LeopardGf16));
     assert_eq!(full.shard_count(), 6);
     assert_eq!((full.chunk_count(), full.chunks_per_shard()), (128, 32));
     // 32 · 65,552 is a multiple of 64 already.
@@ -32,11 +23,8 @@ fn full_stripe_is_four_data_shards_of_32_chunks() {
     assert_eq!(full.data_len_bytes(), 8_390_656);
     assert_eq!(full.parity_len_bytes(), 4_195_328);
     let place = full.locate(StripeChunk(33)).unwrap();
-    let expected = ChunkPlace {
-        shard: ShardIndex(1),
-        offset_bytes: 65_552,
-        sealed_len_bytes: 65_552,
-    };
+    let expected =
+        ChunkPlace { shard: ShardIndex(1), offset_bytes: 65_552, sealed_len_bytes: 65_552 };
     assert_eq!(place, expected);
     assert_eq!(full.data_range(StripeChunk(33)), Some(2_163_216..2_228_768));
     assert_eq!(full.locate(StripeChunk(128)), None);
@@ -46,10 +34,7 @@ fn full_stripe_is_four_data_shards_of_32_chunks() {
 #[test]
 fn empty_stripe_is_one_empty_chunk_and_copies() {
     let empty = four_plus_two(0);
-    assert_eq!(
-        (empty.k(), empty.m(), empty.codec()),
-        (1, 2, Codec::Replicate)
-    );
+    assert_eq!((empty.k(), empty.m(), empty.codec()), (1, 2, Codec::Replicate));
     assert_eq!((empty.chunk_count(), empty.shard_len_bytes()), (1, 64));
     assert_eq!(empty.sealed_len_bytes(StripeChunk(0)), Some(16));
     assert_eq!(empty.plaintext_range(StripeChunk(0)), Some(0..0));
@@ -58,13 +43,7 @@ fn empty_stripe_is_one_empty_chunk_and_copies() {
 
 #[test]
 fn one_chunk_is_stored_as_copies() {
-    for (len, shard_len) in [
-        (1, 64),
-        (48, 64),
-        (49, 128),
-        (CHUNK - 1, 65_600),
-        (CHUNK, 65_600),
-    ] {
+    for (len, shard_len) in [(1, 64), (48, 64), (49, 128), (CHUNK - 1, 65_600), (CHUNK, 65_600)] {
         let one = four_plus_two(len);
         assert_eq!((one.k(), one.codec()), (1, Codec::Replicate), "{len}");
         assert_eq!(one.shard_len_bytes(), shard_len, "{len}");
@@ -93,11 +72,7 @@ fn lengths_around_whole_chunks_and_rows() {
         assert_eq!(geometry.chunk_count(), chunks, "{len}");
         assert_eq!(geometry.chunks_per_shard(), per_shard, "{len}");
         let last_chunk = StripeChunk(u32::try_from(chunks).unwrap() - 1);
-        assert_eq!(
-            geometry.sealed_len_bytes(last_chunk),
-            Some(last as usize + 16),
-            "{len}"
-        );
+        assert_eq!(geometry.sealed_len_bytes(last_chunk), Some(last as usize + 16), "{len}");
     }
 }
 
@@ -106,9 +81,7 @@ fn plaintext_ranges_map_to_the_chunks_that_hold_them() {
     let geometry = four_plus_two(3 * CHUNK + 10);
     let chunk = CHUNK as usize;
     let chunks = |range: Range<usize>| {
-        geometry
-            .chunks_of(range)
-            .map(|chunks| chunks.map(|c| c.0).collect::<Vec<_>>())
+        geometry.chunks_of(range).map(|chunks| chunks.map(|c| c.0).collect::<Vec<_>>())
     };
     assert_eq!(chunks(0..1), Some(vec![0]));
     assert_eq!(chunks(chunk - 1..chunk), Some(vec![0]));
@@ -141,64 +114,35 @@ fn column_ranges_round_outwards_and_stay_in_the_shard() {
 #[test]
 fn nonsense_from_disk_is_refused() {
     let data = |k, codec| Err(GeometryError::DataShards { k, codec });
-    assert_eq!(
-        StripeGeometry::new(spec(0, 2, 1)),
-        data(0, Codec::LeopardGf16)
-    );
-    assert_eq!(
-        StripeGeometry::new(spec(33, 2, 1)),
-        data(33, Codec::LeopardGf16)
-    );
-    assert_eq!(
-        StripeGeometry::new(spec(255, 255, u64::MAX)),
-        data(255, Codec::LeopardGf16)
-    );
-    let copies = StripeSpec {
-        codec: Codec::Replicate,
-        ..spec(2, 2, 1)
-    };
+    assert_eq!(StripeGeometry::new(spec(0, 2, 1)), data(0, Codec::LeopardGf16));
+    assert_eq!(StripeGeometry::new(spec(33, 2, 1)), data(33, Codec::LeopardGf16));
+    assert_eq!(StripeGeometry::new(spec(255, 255, u64::MAX)), data(255, Codec::LeopardGf16));
+    let copies = StripeSpec { codec: Codec::Replicate, ..spec(2, 2, 1) };
     assert_eq!(StripeGeometry::new(copies), data(2, Codec::Replicate));
-    assert_eq!(
-        StripeGeometry::new(spec(4, 17, 1)),
-        Err(GeometryError::ParityShards { m: 17 })
-    );
+    assert_eq!(StripeGeometry::new(spec(4, 17, 1)), Err(GeometryError::ParityShards { m: 17 }));
     for chunk_len_bytes in [0, (1 << 20) + 1, u32::MAX] {
         assert_eq!(
-            StripeGeometry::new(StripeSpec {
-                chunk_len_bytes,
-                ..spec(4, 2, 1)
-            }),
+            StripeGeometry::new(StripeSpec { chunk_len_bytes, ..spec(4, 2, 1) }),
             Err(GeometryError::ChunkLen { chunk_len_bytes })
         );
     }
     for plaintext_len_bytes in [64 << 20, 1 << 31, (1 << 31) + 1, u64::MAX] {
         assert_eq!(
             StripeGeometry::new(spec(1, 2, plaintext_len_bytes)),
-            Err(GeometryError::TooLong {
-                plaintext_len_bytes
-            })
+            Err(GeometryError::TooLong { plaintext_len_bytes })
         );
     }
     // One-byte chunks: seventeen stored bytes each.
-    let tiny = StripeSpec {
-        chunk_len_bytes: 1,
-        ..spec(1, 0, (64 << 20) / 17)
-    };
+    let tiny = StripeSpec { chunk_len_bytes: 1, ..spec(1, 0, (64 << 20) / 17) };
     assert!(StripeGeometry::new(tiny).is_ok());
-    let tiny = StripeSpec {
-        plaintext_len_bytes: (64 << 20) / 17 + 1,
-        ..tiny
-    };
+    let tiny = StripeSpec { plaintext_len_bytes: (64 << 20) / 17 + 1, ..tiny };
     assert!(StripeGeometry::new(tiny).is_err());
 }
 
 #[test]
 fn zeroed_padding_is_exactly_what_no_chunk_covers() {
     for len in [0, 1, 47, 48, 49, 7000, 9001] {
-        let spec = StripeSpec {
-            chunk_len_bytes: 1000,
-            ..spec(4, 2, len)
-        };
+        let spec = StripeSpec { chunk_len_bytes: 1000, ..spec(4, 2, len) };
         let geometry = StripeGeometry::new(spec).unwrap();
         let mut data = vec![1; geometry.data_len_bytes()];
         geometry.zero_padding(&mut data);
@@ -216,13 +160,7 @@ fn any_spec() -> impl Strategy<Value = StripeSpec> {
         |(k, m, chunk_len_bytes, chunks, off)| {
             let around = i64::try_from(chunks * u64::from(chunk_len_bytes)).unwrap() + off - 1;
             let plaintext_len_bytes = u64::try_from(around).unwrap_or(0);
-            StripeSpec {
-                k,
-                m,
-                codec: Codec::LeopardGf16,
-                chunk_len_bytes,
-                plaintext_len_bytes,
-            }
+            StripeSpec { k, m, codec: Codec::LeopardGf16, chunk_len_bytes, plaintext_len_bytes }
         },
     )
 }

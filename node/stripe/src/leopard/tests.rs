@@ -6,9 +6,8 @@ use super::*;
 
 fn shards(shape: Shape, len: usize, seed: usize) -> Vec<Vec<u8>> {
     let byte = |shard: usize, at: usize| (shard * 89 + at * (at % 13 + 3) + seed) as u8;
-    let mut all: Vec<Vec<u8>> = (0..shape.k)
-        .map(|shard| (0..len).map(|at| byte(shard, at)).collect())
-        .collect();
+    let mut all: Vec<Vec<u8>> =
+        (0..shape.k).map(|shard| (0..len).map(|at| byte(shard, at)).collect()).collect();
     let mut made = vec![vec![0; len]; shape.m];
     let data: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
     let mut out: Vec<_> = made.iter_mut().map(Vec::as_mut_slice).enumerate().collect();
@@ -27,20 +26,12 @@ fn decoded(shape: Shape, sources: &[(usize, &[u8])]) -> Vec<(usize, Vec<u8>)> {
         }
     }
     let result = decoder.decode().unwrap();
-    result
-        .restored_original_iter()
-        .map(|(index, bytes)| (index, bytes.to_vec()))
-        .collect()
+    result.restored_original_iter().map(|(index, bytes)| (index, bytes.to_vec())).collect()
 }
 
 #[test]
 fn runs_cover_everything_once_in_whole_columns() {
-    for (len, k, m) in [
-        (64, 4, 2),
-        (640, 4, 2),
-        (2_097_664, 4, 2),
-        (1 << 20, 32, 16),
-    ] {
+    for (len, k, m) in [(64, 4, 2), (640, 4, 2), (2_097_664, 4, 2), (1 << 20, 32, 16)] {
         let shape = Shape { k, m };
         let mut end = 0;
         for run in runs(len, shape) {
@@ -58,9 +49,7 @@ fn shards_of_several_runs_are_restored() {
     let shape = Shape { k: 4, m: 2 };
     let all = shards(shape, 100 * 1024, 1);
     assert!(runs(all[0].len(), shape).count() > 2);
-    let sources: Vec<_> = [1, 3, 4, 5]
-        .map(|index: usize| (index, &all[index][..]))
-        .to_vec();
+    let sources: Vec<_> = [1, 3, 4, 5].map(|index: usize| (index, &all[index][..])).to_vec();
     let mut restored = vec![(2, vec![0; all[0].len()]), (0, vec![0; all[0].len()])];
     restore(shape, &sources, &mut restored);
     assert!(restored[0].1 == all[2] && restored[1].1 == all[0]);

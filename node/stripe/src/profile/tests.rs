@@ -5,11 +5,7 @@ use super::*;
 const KIB: u64 = 1 << 10;
 
 fn profile(k: u8, m: u8) -> Profile {
-    Profile {
-        k,
-        m,
-        ..Profile::default()
-    }
+    Profile { k, m, ..Profile::default() }
 }
 
 #[test]
@@ -73,52 +69,27 @@ fn unusable_profiles_are_refused() {
     let data = |k, codec| Err(ProfileError::DataShards { k, codec });
     assert_eq!(profile(0, 2).validate(), data(0, Codec::LeopardGf16));
     assert_eq!(profile(33, 2).validate(), data(33, Codec::LeopardGf16));
-    let copies = Profile {
-        codec: Codec::Replicate,
-        ..default
-    };
+    let copies = Profile { codec: Codec::Replicate, ..default };
     assert_eq!(copies.validate(), data(4, Codec::Replicate));
     assert_eq!(Profile { k: 1, ..copies }.validate(), Ok(()));
-    assert_eq!(
-        profile(4, 17).validate(),
-        Err(ProfileError::ParityShards { m: 17 })
-    );
+    assert_eq!(profile(4, 17).validate(), Err(ProfileError::ParityShards { m: 17 }));
     for chunk_len_bytes in [0, (1 << 20) + 1] {
-        let refused = Profile {
-            chunk_len_bytes,
-            ..default
-        }
-        .validate();
+        let refused = Profile { chunk_len_bytes, ..default }.validate();
         assert_eq!(refused, Err(ProfileError::ChunkLen { chunk_len_bytes }));
     }
     for stripe_len_bytes in [0, (8 << 20) + 1, 64 << 20, 3 << 30] {
-        let refused = Profile {
-            stripe_len_bytes,
-            ..default
-        }
-        .validate();
+        let refused = Profile { stripe_len_bytes, ..default }.validate();
         assert_eq!(refused, Err(ProfileError::StripeLen { stripe_len_bytes }));
     }
 }
 
 #[test]
 fn a_profile_that_was_not_validated_gives_a_chunk_length_without_panic() {
-    let nonsense = Profile {
-        k: 0,
-        chunk_len_bytes: 0,
-        ..Profile::default()
-    };
+    let nonsense = Profile { k: 0, chunk_len_bytes: 0, ..Profile::default() };
     assert_eq!(nonsense.chunk_len_for(100_000), 0);
-    let nonsense = Profile {
-        k: 0,
-        ..Profile::default()
-    };
+    let nonsense = Profile { k: 0, ..Profile::default() };
     assert_eq!(nonsense.chunk_len_for(100_000), 64 << 10);
-    let nonsense = Profile {
-        chunk_len_bytes: u32::MAX,
-        k: 255,
-        ..Profile::default()
-    };
+    let nonsense = Profile { chunk_len_bytes: u32::MAX, k: 255, ..Profile::default() };
     assert_eq!(nonsense.chunk_len_for(u64::MAX), u32::MAX);
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - every `/api/v1` route but `POST /api/v1/session` demands a token of a live access key;
-//! - only an administrator gets past the token, decided by [`gateway_iam::authorize`];
+//! - only an administrator gets past the token, decided by [`gateway_iam::authorize()`];
 //! - tokens are signed with a key derived from the root key and expire by the injected clock;
 //! - answers are JSON; failures carry `error.code` and `error.message`.
 //!

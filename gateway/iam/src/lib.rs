@@ -1,6 +1,6 @@
 //! Accounts, access keys, and the decision who may do what.
 //!
-//! Owns [`Directory`], the accounts and access keys kept in the metadata store, and [`authorize`],
+//! Owns [`Directory`], the accounts and access keys kept in the metadata store, and [`authorize()`],
 //! a pure function.
 //!
 //! Invariants:

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use gateway_meta::{
     VersionId,
-    record::{Body, BucketRecord, ObjectKind, PartTableEntry},
+    record::{Body, BucketRecord, ObjectKind, PartTableEntry, StoredChecksum},
 };
 
 use crate::{
@@ -32,6 +32,8 @@ struct Wanted {
     /// What to answer as range.
     range: Option<ResolvedRange>,
     part_count: Option<u32>,
+    /// The checksum of just these bytes.
+    checksum: Option<StoredChecksum>,
     /// What to read.
     bytes: ResolvedRange,
 }
@@ -45,7 +47,7 @@ impl Engine {
         for _ in 0..READ_ATTEMPTS_MAX {
             let found = self.find(&request.target, request.version, &request.condition)?;
             match self.resolve_and_read(&request, &found).await {
-                Ok((wanted, body)) => return Ok(object_read(found.info, &wanted, body)),
+                Ok((wanted, body)) => return Ok(object_read(found.info, wanted, body)),
                 Err(ObjectReadError::Fault(_))
                     if self.was_replaced(&request.target.key, &found)? => {}
                 Err(error) => return Err(error),
@@ -62,7 +64,7 @@ impl Engine {
         for _ in 0..READ_ATTEMPTS_MAX {
             let found = self.find(&request.target, request.version, &request.condition)?;
             match self.resolve(&request, &found.info).await {
-                Ok(wanted) => return Ok(object_read(found.info, &wanted, no_bytes())),
+                Ok(wanted) => return Ok(object_read(found.info, wanted, no_bytes())),
                 Err(ObjectReadError::Fault(_))
                     if self.was_replaced(&request.target.key, &found)? => {}
                 Err(error) => return Err(error),
@@ -171,7 +173,9 @@ impl Engine {
             }
             None => None,
         };
-        Ok(Wanted { range, part_count: None, bytes: range.unwrap_or(whole) })
+        // The stored checksum is the whole object's, so it says nothing about a part of it.
+        let checksum = info.metadata.checksum.clone().filter(|_| range.is_none());
+        Ok(Wanted { range, part_count: None, checksum, bytes: range.unwrap_or(whole) })
     }
 
     /// Objects that were not uploaded in parts are their own part 1.
@@ -181,7 +185,8 @@ impl Engine {
         info: &ObjectInfo,
     ) -> Result<Wanted, ObjectReadError> {
         let parts = self.parts_of(info).await?;
-        let (bytes, part_count) = if let Some(parts) = parts {
+        let whole = info.metadata.checksum.as_ref();
+        let (bytes, part_count, checksum) = if let Some(parts) = parts {
             let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
             let part = parts
                 .iter()
@@ -189,15 +194,18 @@ impl Engine {
                 .ok_or(ObjectReadError::NoSuchPart { number, part_count })?;
             let bytes =
                 ResolvedRange { offset_bytes: part.offset_bytes, len_bytes: part.len_bytes };
-            (bytes, Some(part_count))
+            let checksum = whole.filter(|_| !part.checksum.is_empty()).map(|whole| {
+                StoredChecksum { value: part.checksum.clone(), part_count: None, ..whole.clone() }
+            });
+            (bytes, Some(part_count), checksum)
         } else if number == 1 {
             let bytes = ResolvedRange { offset_bytes: 0, len_bytes: info.metadata.len_bytes };
-            (bytes, None)
+            (bytes, None, whole.cloned())
         } else {
             return Err(ObjectReadError::NoSuchPart { number, part_count: 1 });
         };
         let range = (bytes.len_bytes > 0).then_some(bytes);
-        Ok(Wanted { range, part_count, bytes })
+        Ok(Wanted { range, part_count, checksum, bytes })
     }
 
     /// The part table of a multipart object; `None` for other objects.
@@ -209,8 +217,9 @@ impl Engine {
     }
 }
 
-fn object_read(info: ObjectInfo, wanted: &Wanted, body: ByteStream) -> ObjectRead {
-    ObjectRead { info, range: wanted.range, part_count: wanted.part_count, body }
+fn object_read(info: ObjectInfo, wanted: Wanted, body: ByteStream) -> ObjectRead {
+    let Wanted { range, part_count, checksum, bytes: _ } = wanted;
+    ObjectRead { info, range, part_count, checksum, body }
 }
 
 fn no_bytes() -> ByteStream {

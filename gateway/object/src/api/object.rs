@@ -151,6 +151,9 @@ pub struct ObjectRead {
     pub range: Option<ResolvedRange>,
     /// Parts of the object, where a part was asked for.
     pub part_count: Option<u32>,
+    /// The checksum of `body`: the object's, or the part's where a part was asked for; `None` for
+    /// any other range.
+    pub checksum: Option<StoredChecksum>,
     /// The bytes, each verified before it is given out. Empty for [`super::ObjectInfo`]-only reads.
     pub body: ByteStream,
 }

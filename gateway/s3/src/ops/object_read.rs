@@ -1,6 +1,6 @@
 //! Reading objects.
 
-use gateway_meta::record::ObjectMetadata;
+use gateway_meta::record::{ObjectMetadata, StoredChecksum};
 use gateway_object::{GetObject, ObjectInfo, ObjectRead, ObjectReadError};
 use http::{HeaderName, StatusCode};
 
@@ -65,9 +65,8 @@ fn told(call: &Call<'_>, read: Result<ObjectRead, ObjectReadError>) -> Outcome<T
     describe(metadata, &mut answer)?;
     let wants_checksum = header::text(&call.headers, "x-amz-checksum-mode")?
         .is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"));
-    // The stored checksum is the whole object's, so it says nothing about a part of it.
-    if wants_checksum && read.range.is_none() {
-        checksum(metadata, &mut answer)?;
+    if wants_checksum && let Some(known) = &read.checksum {
+        checksum(known, &mut answer)?;
     }
     let mut len_bytes = metadata.len_bytes;
     if let Some(range) = read.range {
@@ -133,13 +132,10 @@ fn describe(metadata: &ObjectMetadata, answer: &mut Answer) -> Outcome<()> {
     Ok(())
 }
 
-fn checksum(metadata: &ObjectMetadata, answer: &mut Answer) -> Outcome<()> {
-    if let Some(checksum) = &metadata.checksum {
-        let name = convert::checksum_header(checksum.algorithm);
-        answer.set(name, &convert::checksum_value(checksum))?;
-        answer.set("x-amz-checksum-type", convert::checksum_type_name(checksum.kind))?;
-    }
-    Ok(())
+fn checksum(known: &StoredChecksum, answer: &mut Answer) -> Outcome<()> {
+    let name = convert::checksum_header(known.algorithm);
+    answer.set(name, &convert::checksum_value(known))?;
+    answer.set("x-amz-checksum-type", convert::checksum_type_name(known.kind))
 }
 
 /// `response-*` parameters replace headers of the answer.

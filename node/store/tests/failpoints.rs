@@ -1,4 +1,4 @@
-//! Crashes and errors at named moments. Run with `--features failpoints`.
+//! Crashes and errors at named moments.
 
 #![expect(clippy::unwrap_used, reason = "a test helper that unwraps fails its test")]
 

@@ -218,7 +218,8 @@ impl Connection {
             let front = Arc::clone(&front);
             async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
         });
-        let io = TokioIo::new(StallGuard::new(stream, config.pace()));
+        let guarded = StallGuard::new(stream, config.pace(), config.header_read_timeout);
+        let io = TokioIo::new(guarded);
         let builder = http_builder(&config);
         let connection = builder.serve_connection(io, service).into_owned();
         if let Err(error) = watcher.watch(connection).await {

@@ -106,16 +106,30 @@ impl Pace {
     }
 }
 
-/// A connection whose writes make progress or fail.
+/// Bytes within which a client has said which protocol it speaks: the HTTP/2 preface, which HTTP/1
+/// requests differ from earlier. RFC 9113, section 3.4.
+const OPENING_LEN_BYTES: usize = 24;
+
+/// A connection whose client speaks up, and whose writes make progress or fail.
 pub(crate) struct StallGuard<T> {
     inner: T,
     pace: Pace,
+    /// Until the client has said which protocol it speaks: nothing else bounds that time.
+    opening: Option<Opening>,
+}
+
+/// A client that has not said yet which protocol it speaks.
+struct Opening {
+    received_bytes: usize,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl<T> StallGuard<T> {
-    /// Guards a connection.
-    pub(crate) fn new(inner: T, limits: PaceLimits) -> Self {
-        Self { inner, pace: Pace::new(limits) }
+    /// Guards a connection whose client has `opening_timeout` to say which protocol it speaks.
+    pub(crate) fn new(inner: T, limits: PaceLimits, opening_timeout: Duration) -> Self {
+        let deadline = Box::pin(tokio::time::sleep(opening_timeout));
+        let opening = Some(Opening { received_bytes: 0, deadline });
+        Self { inner, pace: Pace::new(limits), opening }
     }
 
     /// Passes a write's outcome on, unless the client is too slow.
@@ -128,6 +142,10 @@ impl<T> StallGuard<T> {
         match polled {
             Poll::Ready(outcome) => {
                 let len_bytes = outcome.as_ref().map_or(0, len_bytes);
+                // What is answered was understood.
+                if len_bytes > 0 {
+                    self.opening = None;
+                }
                 self.pace.moved(len_bytes as u64);
                 Poll::Ready(outcome)
             }
@@ -145,7 +163,16 @@ impl<T: AsyncRead + Unpin> AsyncRead for StallGuard<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        let filled = buffer.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let Some(opening) = &mut self.opening else { return polled };
+        opening.received_bytes += buffer.filled().len() - filled;
+        if opening.received_bytes >= OPENING_LEN_BYTES {
+            self.opening = None;
+        } else if polled.is_pending() && opening.deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
     }
 }
 
@@ -189,6 +216,9 @@ mod tests {
 
     use super::*;
 
+    /// Longer than any of these tests takes.
+    const OPENING: Duration = Duration::from_secs(60);
+
     fn limits(millis: u64, bytes_per_second_min: u64) -> PaceLimits {
         PaceLimits { timeout: Duration::from_millis(millis), bytes_per_second_min }
     }
@@ -207,9 +237,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn client_that_never_says_its_protocol_is_given_up() {
+        for said in [&b""[..], b"PRI * HTTP/2.0\r\n"] {
+            let (near, mut far) = tokio::io::duplex(64);
+            far.write_all(said).await.unwrap();
+            let mut guarded = StallGuard::new(near, limits(5000, 0), Duration::from_millis(30));
+            let mut heard = vec![0; said.len()];
+            guarded.read_exact(&mut heard).await.unwrap();
+            let error = guarded.read(&mut [0; 8]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+    }
+
+    #[tokio::test]
+    async fn client_that_has_spoken_may_be_silent() {
+        let (near, mut far) = tokio::io::duplex(64);
+        far.write_all(b"GET / HTTP/1.1\r\nHost: bucket\r\n").await.unwrap();
+        let mut guarded = StallGuard::new(near, limits(5000, 0), Duration::from_millis(30));
+        let mut heard = [0; 30];
+        guarded.read_exact(&mut heard).await.unwrap();
+        let silent = tokio::time::timeout(Duration::from_millis(90), guarded.read(&mut heard));
+        assert!(silent.await.is_err(), "still open");
+    }
+
+    #[tokio::test]
     async fn write_that_is_not_taken_times_out() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut guarded = StallGuard::new(near, limits(30, 0));
+        let mut guarded = StallGuard::new(near, limits(30, 0), OPENING);
         guarded.write_all(b"1234").await.unwrap();
         let error = guarded.write_all(b"5").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -221,7 +275,7 @@ mod tests {
     async fn slow_reader_that_keeps_the_least_rate_is_served() {
         let (near, far) = tokio::io::duplex(4);
         // Four bytes in half a second are enough, and the drip is a dozen times as fast.
-        let mut guarded = StallGuard::new(near, limits(500, 8));
+        let mut guarded = StallGuard::new(near, limits(500, 8), OPENING);
         let write = async {
             let written = guarded.write_all(&[7; 160]).await;
             drop(guarded);
@@ -235,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn reader_below_the_least_rate_is_given_up_after_the_first_window() {
         let (near, far) = tokio::io::duplex(4);
-        let mut guarded = StallGuard::new(near, limits(200, 1 << 20));
+        let mut guarded = StallGuard::new(near, limits(200, 1 << 20), OPENING);
         let started = Instant::now();
         let write = async {
             let written = guarded.write_all(&[7; 4000]).await;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::process::{Machine, await_true};
 use crate::s3::payload;
 
-/// Space of each drive. The reserve takes 64 MiB of it, so six drives hold some 100 MiB of objects.
-const DRIVE_CAPACITY: &str = "96MiB";
+/// Space of each drive. The reserve takes some 10 MiB of it, so six drives hold some 200 MiB of
+/// objects.
+const DRIVE_CAPACITY: &str = "64MiB";
 const OBJECT_LEN: usize = 4 << 20;
 /// More objects than fit.
-const OBJECTS_MAX: usize = 60;
+const OBJECTS_MAX: usize = 100;
 
 /// How long space may take to come back. Chosen: grace, reclamation and compaction take seconds.
 const SPACE_BACK_MAX: Duration = Duration::from_secs(120);

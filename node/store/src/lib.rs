@@ -54,4 +54,5 @@ pub use drive::{Drive, OpenDriveError};
 #[cfg(feature = "testing")]
 pub use faults::{Fault, FaultyVfs};
 pub use identify::{DriveIdentity, IdentifyDriveError, identify};
+pub use lock::is_mount_point;
 pub use vfs::{FileSystemSpace, OpenMode, RealVfs, Vfs, VfsFile};

@@ -56,7 +56,11 @@ impl DirectoryLock {
 }
 
 /// Whether `directory` is where a file system is mounted, that is on another one than its parent.
-pub(crate) fn is_mount_point(directory: &Path) -> io::Result<bool> {
+/// Blocks for I/O.
+///
+/// # Errors
+/// An I/O error when the directory or its parent cannot be looked at.
+pub fn is_mount_point(directory: &Path) -> io::Result<bool> {
     let parent = directory.canonicalize()?;
     let Some(parent) = parent.parent() else {
         return Ok(true);

@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -103,11 +102,9 @@ fn is_unmounted(device: &LayoutDevice, directory: &Path) -> bool {
     device.mount_point && !is_mount_point(directory)
 }
 
-/// Whether another file system begins at `directory`.
+/// Whether another file system begins at `directory`; not where it cannot be looked at.
 fn is_mount_point(directory: &Path) -> bool {
-    let device_number = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
-    let parent = directory.parent().unwrap_or(directory);
-    device_number(directory).zip(device_number(parent)).is_some_and(|(own, parent)| own != parent)
+    node_store::is_mount_point(directory).unwrap_or(false)
 }
 
 /// The layout that the command line asks for, given the stored one.

@@ -9,6 +9,9 @@
 //!   of it beside the servers' directories. The environment reaches the server, so `DATAMESH_LOG`
 //!   sets what is logged.
 
+mod setup;
+
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Deref;
@@ -25,6 +28,8 @@ use tempfile::TempDir;
 
 use crate::program::{Output, Program};
 use crate::wire::{self, Wire};
+
+pub use setup::Setup;
 
 /// How long a server may take from start to ready. Chosen: an unoptimised build that recovers a
 /// crash test's data on a busy machine needs a few seconds.
@@ -70,7 +75,9 @@ pub struct Server {
 #[derive(Debug)]
 pub struct Running {
     dir: TempDir,
+    data_dir: PathBuf,
     arguments: Vec<String>,
+    environment: Mutex<BTreeMap<String, String>>,
     root: Credentials,
     process: Mutex<Option<Process>>,
     second: OnceLock<Credentials>,
@@ -97,7 +104,7 @@ impl Server {
     /// When there is no binary, or the server does not become ready.
     #[must_use]
     pub fn start(arguments: &[&str]) -> Self {
-        Self { running: Arc::new(Running::start(arguments)) }
+        Setup::new().arguments(arguments).start()
     }
 
     /// The server that all running tests share; started when none is running.
@@ -108,7 +115,8 @@ impl Server {
     pub fn shared() -> Self {
         let mut shared = SHARED.lock();
         let running = shared.upgrade().unwrap_or_else(|| {
-            let running = Arc::new(Running::start(&["--domain", "localhost"]));
+            let setup = Setup::new().arguments(&["--domain", "localhost"]);
+            let running = Arc::new(Running::start(setup));
             *shared = Arc::downgrade(&running);
             running
         });
@@ -134,7 +142,7 @@ impl Drop for Server {
 }
 
 impl Running {
-    fn start(arguments: &[&str]) -> Self {
+    fn start(setup: Setup) -> Self {
         let parent = temporary_parent();
         std::fs::create_dir_all(&parent).expect("the target directory is writable");
         let dir = tempfile::Builder::new()
@@ -143,8 +151,10 @@ impl Running {
             .expect("the target directory is writable");
         std::fs::create_dir(dir.path().join("home")).expect("a new directory is writable");
         let server = Self {
+            data_dir: setup.data_dir.unwrap_or_else(|| dir.path().join("data")),
             dir,
-            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            arguments: setup.arguments,
+            environment: Mutex::new(setup.environment),
             root: Credentials::new(
                 "COMPATROOTKEY0000001",
                 "compat/root+secret/0000000000000000000001",
@@ -162,12 +172,34 @@ impl Running {
     /// # Panics
     /// When the process still runs or does not become ready.
     pub fn start_again(&self) {
-        let mut process = self.process.lock();
-        assert!(process.is_none(), "the server is already running");
-        *process = Some(self.launch(self.arguments.iter().map(String::as_str)));
+        self.try_start_again().unwrap_or_else(|error| panic!("{error}"));
     }
 
-    fn launch<'a>(&self, arguments: impl Iterator<Item = &'a str>) -> Process {
+    /// As [`Running::start_again`], for a start that may fail.
+    ///
+    /// # Errors
+    /// What happened instead, with the end of the log, when the process ended or did not become
+    /// ready; it no longer runs then.
+    ///
+    /// # Panics
+    /// When the process still runs.
+    pub fn try_start_again(&self) -> Result<(), String> {
+        let mut process = self.process.lock();
+        assert!(process.is_none(), "the server is already running");
+        *process = Some(self.launch()?);
+        Ok(())
+    }
+
+    /// Sets, or with `None` removes, an environment variable of the processes started from now on.
+    pub fn set_environment(&self, name: &str, value: Option<&str>) {
+        let mut environment = self.environment.lock();
+        match value {
+            Some(value) => environment.insert(name.to_owned(), value.to_owned()),
+            None => environment.remove(name),
+        };
+    }
+
+    fn launch(&self) -> Result<Process, String> {
         let binary = binary();
         let log = self.open_log();
         let mut child = Command::new(&binary)
@@ -175,7 +207,8 @@ impl Running {
             .arg("--data")
             .arg(self.data_dir())
             .args(["--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"])
-            .args(arguments)
+            .args(&self.arguments)
+            .envs(&*self.environment.lock())
             .env("DATAMESH_ROOT_ACCESS_KEY", &self.root.access_key)
             .env("DATAMESH_ROOT_SECRET_KEY", &self.root.secret_key)
             .env("HOME", self.home_dir())
@@ -189,7 +222,7 @@ impl Running {
             if let Some(endpoints) = self.endpoints_of(child.id())
                 && wire::get(&format!("{}/readyz", endpoints.admin)) == Some(200)
             {
-                return Process { child, endpoints };
+                return Ok(Process { child, endpoints });
             }
             let ended = child.try_wait().expect("a child can be waited for");
             if ended.is_none() && Instant::now() < deadline {
@@ -199,7 +232,10 @@ impl Running {
             let how = ended.map_or(format!("not ready after {READY_TIMEOUT:?}"), |s| s.to_string());
             let _ = child.kill();
             let _ = child.wait();
-            panic!("the server did not start ({how}); its log ends\n{}", self.log_tail());
+            return Err(format!(
+                "the server did not start ({how}); its log ends\n{}",
+                self.log_tail()
+            ));
         }
     }
 
@@ -215,6 +251,36 @@ impl Running {
             let _ = process.child.kill();
             let _ = process.child.wait();
         }
+    }
+
+    /// Waits until the process has ended by itself, for `timeout` at most, and returns how it did;
+    /// `None` when it goes on, or none is running.
+    ///
+    /// # Panics
+    /// When the process cannot be waited for.
+    #[must_use]
+    pub fn wait_for_end(&self, timeout: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + timeout;
+        let mut process = self.process.lock();
+        loop {
+            let status = process.as_mut()?.child.try_wait().expect("a child can be waited for");
+            if status.is_some() {
+                *process = None;
+            }
+            if status.is_some() || Instant::now() >= deadline {
+                return status;
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// The id of the running process.
+    ///
+    /// # Panics
+    /// When the server is not running.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.lock().as_ref().expect("the server is running").child.id()
     }
 
     /// Asks the process to end with `SIGTERM` and returns how it did.
@@ -244,7 +310,7 @@ impl Running {
     /// Where the server keeps its data: the argument of `--data`.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data_dir.clone()
     }
 
     /// A directory for what client programs write: their home.

@@ -479,15 +479,17 @@ pub fn unique_name(prefix: &str) -> String {
 
 /// The server binary.
 fn binary() -> PathBuf {
-    let path = match std::env::var_os("DATAMESH_BIN") {
-        Some(path) => PathBuf::from(path),
-        None => profile_dir().join("datamesh"),
-    };
-    assert!(
-        path.is_file(),
-        "no server binary at {}; run `cargo build -p gateway-cli` or set DATAMESH_BIN",
-        path.display()
-    );
+    std::env::var_os("DATAMESH_BIN").map_or_else(|| program("datamesh"), PathBuf::from)
+}
+
+/// A program of the workspace, of the profile the tests were built with.
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let path = profile_dir().join(name);
+    assert!(path.is_file(), "{} is missing; run `make test-build`", path.display());
     path
 }
 

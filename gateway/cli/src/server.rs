@@ -9,6 +9,7 @@ mod allocator;
 mod credentials;
 pub(crate) mod data_dir;
 mod drives;
+mod failpoints;
 mod logging;
 mod tasks;
 
@@ -49,6 +50,9 @@ pub(crate) fn run(args: Box<ServerArgs>) -> Result<()> {
     logging::start(args.log_format, &args.log)?;
     allocator::give_large_buffers_back();
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    if fail::has_failpoints() {
+        failpoints::abort_on_kill();
+    }
     let _failpoints = fail::FailScenario::setup();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

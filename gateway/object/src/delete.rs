@@ -3,6 +3,7 @@
 //! *Retries:* deleting what is not there succeeds, so requests may be repeated. *Cancellation:* each
 //! key of a dropped request is deleted or is not.
 
+use fail::fail_point;
 use gateway_meta::{CommitOutcome, Op, Table, VersionId, record::BucketRecord};
 
 use crate::{
@@ -120,7 +121,10 @@ impl Engine {
         }
         ops.extend(usage.ops(bucket.owner, bucket.id, self.clock.now()));
         let guards = rows.iter().map(|row| row.unchanged()).collect();
-        self.commits.commit(guards, ops).await
+        fail_point!("delete-before-commit");
+        let outcome = self.commits.commit(guards, ops).await;
+        fail_point!("delete-after-commit");
+        outcome
     }
 }
 

@@ -98,7 +98,10 @@ impl Engine {
                 ops.extend(self.data.unlink_ops(&part.record.body));
             }
             ops.extend(usage.ops(bucket.owner, bucket.id, self.clock.now()));
-            if self.commits.commit(state.unchanged(), ops).await? == CommitOutcome::Applied {
+            fail::fail_point!("abort-before-commit");
+            let outcome = self.commits.commit(state.unchanged(), ops).await?;
+            fail::fail_point!("abort-after-commit");
+            if outcome == CommitOutcome::Applied {
                 return Ok(());
             }
         }

@@ -612,6 +612,7 @@ impl Writer {
             return false;
         }
         core.files.forget(segment);
+        fail_point!("node-store::before-unlink", |_| false);
         let config = core.config();
         let unlinked = match config.vfs.remove_file(&segment_path(&config.directory, segment)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -621,6 +622,7 @@ impl Writer {
             core.fail(format!("unlinking a segment failed: {error}"));
             return false;
         }
+        fail_point!("node-store::after-unlink", |_| false);
         // Without space the row stays, marked; the next opening finds it and no file.
         if let Err(error) = core.index.forget_segment(segment) {
             core.index_failed(&error);

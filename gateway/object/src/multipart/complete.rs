@@ -55,7 +55,9 @@ impl Engine {
         let object = self.object_of(&state, assembled, (manifest, lease, in_flight));
         fail_point!("complete-before-commit");
         let key = &request.upload.target.key;
-        match self.publish(bucket, key, &request.condition, object).await {
+        let published = self.publish(bucket, key, &request.condition, object).await;
+        fail_point!("complete-after-commit");
+        match published {
             Ok(receipt) => Ok(receipt),
             Err(PublishError::Stale) => Err(Attempt::Stale),
             Err(PublishError::Write(error @ ObjectWriteError::PreconditionFailed { .. })) => {

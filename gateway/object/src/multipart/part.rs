@@ -1,5 +1,6 @@
 //! Storing parts.
 
+use fail::fail_point;
 use gateway_meta::{
     CommitOutcome, Guard, Op, Table, key,
     record::{BucketRecord, PartRecord, Record, UploadRecord},
@@ -98,7 +99,10 @@ impl Engine {
                 unchanged(Table::Part, part_key.clone(), replaced),
             ];
             let guards = guards.into_iter().chain(written.guards.iter().cloned()).collect();
-            match self.commits.commit_body(guards, ops, &mut written.in_flight).await? {
+            fail_point!("part-before-commit");
+            let outcome = self.commits.commit_body(guards, ops, &mut written.in_flight).await?;
+            fail_point!("part-after-commit");
+            match outcome {
                 CommitOutcome::Applied => return Ok(receipt(record)),
                 CommitOutcome::GuardFailed { guard_index: 0 } => {
                     return Err(ObjectWriteError::NoSuchUpload);

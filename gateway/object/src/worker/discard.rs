@@ -87,5 +87,6 @@ async fn discard(data: &Arc<Inner>, batch: &[Discard]) -> Result<(), Fault> {
         by_device.entry(device_of[&key]).or_default().push(key);
     }
     garbage::delete_all(data, by_device).await;
+    fail::fail_point!("mid-discard");
     Ok(())
 }

@@ -151,6 +151,7 @@ impl Worker for Rebuild {
         let (batch, next_manifest) = walk.next_batch(state.next_manifest).await?;
         if let Some(next_manifest) = next_manifest {
             let rebuilt = walk.restore_all(&batch).await?;
+            fail::fail_point!("mid-rebuild");
             let state =
                 RebuildState { next_manifest, rebuilt_shards: state.rebuilt_shards + rebuilt };
             walk.save(value, DeviceRecord { rebuild: Some(state), ..record }).await?;

@@ -105,6 +105,7 @@ async fn sweep_page(
     if !garbage.is_empty() {
         metrics::counter!("datamesh_reclaim_swept_shards_total").increment(garbage.len() as u64);
         garbage::delete(data, slot, &garbage).await;
+        fail::fail_point!("mid-sweep");
     }
     Ok(Some(last))
 }

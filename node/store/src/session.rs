@@ -71,7 +71,7 @@ pub(crate) struct Session {
     list_slots: Arc<Semaphore>,
     intake: SyncSender<IntakeCommand>,
     writer: SyncSender<WriterCommand>,
-    readers: SyncSender<ReaderCommand>,
+    readers: crossbeam_channel::Sender<ReaderCommand>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -87,7 +87,8 @@ impl Session {
         let (intake, intake_commands) = sync_channel(limits.write_queue_len + 1);
         let (writer, writer_commands) = sync_channel(writer_len);
         let reader_len = limits.read_queue_len + limits.list_queue_len + limits.reader_threads;
-        let (readers, reader_commands) = sync_channel(reader_len);
+        // Waking one reader for each job; a receiver behind a lock wakes them one by one.
+        let (readers, reader_commands) = crossbeam_channel::bounded(reader_len);
         let session = Self {
             put_slots: Arc::new(Semaphore::new(limits.write_queue_len)),
             put_bytes: Arc::new(Semaphore::new(byte_permits(&limits) as usize)),
@@ -113,9 +114,8 @@ impl Session {
         session.spawn("writer", move |_| worker.run(&writer_commands))?;
         let to_writer = writer.clone();
         session.spawn("intake", move |core| take_in(core, &intake_commands, &to_writer))?;
-        let reader_commands = Arc::new(Mutex::new(reader_commands));
         for _ in 0..limits.reader_threads {
-            let commands = Arc::clone(&reader_commands);
+            let commands = reader_commands.clone();
             session.spawn("reader", move |core| read(core, &commands))?;
         }
         session.spawn("upkeep", move |core| maintenance::run(core, writer, scrubber))?;
@@ -322,13 +322,9 @@ fn take_in(core: &Core, commands: &Receiver<IntakeCommand>, writer: &SyncSender<
 }
 
 /// Runs read jobs.
-fn read(core: &Core, commands: &Mutex<Receiver<ReaderCommand>>) {
+fn read(core: &Core, commands: &crossbeam_channel::Receiver<ReaderCommand>) {
     let mut scratch = AlignedBuffer::new(PAGE_BYTES);
-    loop {
-        let command = commands.lock().recv();
-        let Ok(ReaderCommand::Job(job)) = command else {
-            return;
-        };
+    while let Ok(ReaderCommand::Job(job)) = commands.recv() {
         job(core, &mut scratch);
         if scratch.len() > SCRATCH_KEPT_BYTES {
             scratch = AlignedBuffer::new(PAGE_BYTES);

@@ -22,8 +22,6 @@ const HTTP_DATE: &[BorrowedFormatItem<'_>] = format_description!(
 const ASCTIME: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short] [month repr:short] [day padding:space] [hour]:[minute]:[second] [year]"
 );
-const ISO_8601: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 fn utc(at: UnixMillis) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000)
@@ -35,9 +33,25 @@ pub(crate) fn http_date(at: UnixMillis) -> String {
     utc(at).format(HTTP_DATE).unwrap_or_default()
 }
 
-/// An XML timestamp, whole milliseconds.
+/// An XML timestamp, whole milliseconds. A list page has a thousand of them, so the digits are
+/// written without the formatting machinery, which took a tenth of the page.
 pub(crate) fn iso_8601(at: UnixMillis) -> String {
-    utc(at).format(ISO_8601).unwrap_or_default()
+    let at = utc(at);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let mut put = |digits: std::ops::Range<usize>, mut number: u16| {
+        for digit in text[digits].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    };
+    put(0..4, at.year().unsigned_abs() as u16);
+    put(5..7, u8::from(at.month()).into());
+    put(8..10, at.day().into());
+    put(11..13, at.hour().into());
+    put(14..16, at.minute().into());
+    put(17..19, at.second().into());
+    put(20..23, at.millisecond());
+    text.into_iter().map(char::from).collect()
 }
 
 /// Reads any of the three forms of HTTP dates. `None` for anything else, which HTTP ignores, and
@@ -80,11 +94,7 @@ pub(crate) fn quoted_etag(value: &ETag) -> String {
 
 /// Lower-case hex digits of an MD5.
 pub(crate) fn md5_hex(md5: &[u8; 16]) -> String {
-    use std::fmt::Write as _;
-    md5.iter().fold(String::with_capacity(32), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    hex::encode(md5)
 }
 
 /// Reads `If-Match` or `If-None-Match`: `*`, or a list of ETags. Clients are known to leave the
@@ -244,6 +254,13 @@ mod tests {
     fn dates_have_golden_text() {
         assert_eq!(http_date(AT), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(iso_8601(AT), "1994-11-06T08:49:37.123Z");
+        let format = format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        );
+        for step in 0..5000 {
+            let at = UnixMillis(step * 50_000_000_017);
+            assert_eq!(iso_8601(at), utc(at).format(format).unwrap());
+        }
     }
 
     #[test]

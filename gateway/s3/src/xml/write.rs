@@ -76,19 +76,33 @@ impl Writer {
 }
 
 fn escape(value: &str, out: &mut String) {
-    for character in value.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\t' | '\n' => out.push(character),
-            '\0'..='\x1f' | '\x7f' | '\u{fffe}' | '\u{ffff}' => {
+    let mut rest = value;
+    // Names and numbers need nothing, so runs are copied whole.
+    while let Some(at) = rest.bytes().position(may_need_escape) {
+        let (plain, tail) = rest.split_at(at);
+        out.push_str(plain);
+        let mut characters = tail.chars();
+        match characters.next() {
+            Some('&') => out.push_str("&amp;"),
+            Some('<') => out.push_str("&lt;"),
+            Some('>') => out.push_str("&gt;"),
+            Some('"') => out.push_str("&quot;"),
+            Some(character @ ('\0'..='\x1f' | '\x7f' | '\u{fffe}' | '\u{ffff}'))
+                if !matches!(character, '\t' | '\n') =>
+            {
                 let _ = write!(out, "&#x{:x};", u32::from(character));
             }
-            _ => out.push(character),
+            other => out.extend(other),
         }
+        rest = characters.as_str();
     }
+    out.push_str(rest);
+}
+
+/// Whether a character that starts with `byte` may be written in another way. 0xef starts the
+/// last characters of the basic plane, among them those that XML has no place for.
+fn may_need_escape(byte: u8) -> bool {
+    matches!(byte, b'&' | b'<' | b'>' | b'"' | 0..=0x1f | 0x7f | 0xef)
 }
 
 #[cfg(test)]
@@ -100,6 +114,15 @@ mod tests {
         let mut out = String::new();
         escape("a<b>&\"c\"\r\n\t\u{1}é\u{ffff}", &mut out);
         assert_eq!(out, "a&lt;b&gt;&amp;&quot;c&quot;&#xd;\n\t&#x1;é&#xffff;");
+    }
+
+    #[test]
+    fn text_without_markup_is_copied() {
+        for text in ["", "plain", "\u{f000}\u{fffd}ｆｕｌｌ\t\u{1f600}", "a/b//c é"] {
+            let mut out = String::new();
+            escape(text, &mut out);
+            assert_eq!(out, text);
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@
 mod apply;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod ids;
 pub mod key;
 mod ledger;

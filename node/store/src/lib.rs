@@ -30,6 +30,8 @@ mod damaged;
 mod drive;
 #[cfg(feature = "testing")]
 mod faults;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod identify;
 mod index;
 mod lock;

@@ -39,6 +39,10 @@ pub(crate) const TRAILER_BYTES: usize = 16;
 /// Length of one encoded [`Tombstone`] in bytes.
 pub(crate) const TOMBSTONE_BYTES: usize = ShardKey::ENCODED_LEN + 16;
 
+/// Sequence and segment numbers from here on are damage: no drive counts that far, and there must
+/// be room for the numbers that follow.
+pub(crate) const NUMBER_END: u64 = 1 << 62;
+
 const MAGIC: [u8; 8] = *b"DMRECORD";
 const END_MAGIC: [u8; 8] = *b"DMRECEND";
 const VERSION: u16 = 1;
@@ -92,6 +96,8 @@ pub(crate) enum HeaderError {
     UnknownVersion { version: u16 },
     #[error("the record has unknown kind {kind}")]
     UnknownKind { kind: u8 },
+    #[error("the record has a number that no drive reaches")]
+    ImpossibleNumber,
 }
 
 impl RecordHeader {
@@ -136,14 +142,15 @@ impl RecordHeader {
             2 => (RecordKind::Tombstones, None),
             kind => return Err(HeaderError::UnknownKind { kind }),
         };
+        let (seq, segment) = (be_u64(&header[24..]), be_u64(&header[32..]));
+        if seq >= NUMBER_END || segment >= NUMBER_END {
+            return Err(HeaderError::ImpossibleNumber);
+        }
         Ok(Self {
             kind,
             key,
-            seq: Seq(be_u64(&header[24..])),
-            position: Position {
-                segment: SegmentId(be_u64(&header[32..])),
-                offset_bytes: be_u64(&header[40..]),
-            },
+            seq: Seq(seq),
+            position: Position { segment: SegmentId(segment), offset_bytes: be_u64(&header[40..]) },
             payload_bytes: be_u32(&header[48..]),
             root: ShardRoot(header[56..88].try_into().expect("the slice has 32 bytes")),
         })
@@ -305,6 +312,20 @@ mod tests {
         );
         let elsewhere = Position { segment: SegmentId(0x21), offset_bytes: 0x4000 };
         assert_eq!(RecordHeader::decode_at(&bytes, UUID, elsewhere), Err(HeaderError::NoMagic));
+    }
+
+    #[test]
+    fn numbers_that_leave_no_room_for_the_next_are_damage() {
+        let decoded = |header: RecordHeader| RecordHeader::decode(&header.encode(UUID), UUID);
+        let last = RecordHeader { seq: Seq(NUMBER_END - 1), ..header() };
+        assert_eq!(decoded(last), Ok(last));
+        for seq in [NUMBER_END, u64::MAX] {
+            let found = decoded(RecordHeader { seq: Seq(seq), ..header() });
+            assert_eq!(found, Err(HeaderError::ImpossibleNumber));
+        }
+        let position = Position { segment: SegmentId(u64::MAX), offset_bytes: 0 };
+        let found = decoded(RecordHeader { position, ..header() });
+        assert_eq!(found, Err(HeaderError::ImpossibleNumber));
     }
 
     #[test]

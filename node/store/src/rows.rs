@@ -4,7 +4,7 @@
 
 use node_proto::{DeviceUuid, ShardKey, ShardRoot, UnixMillis};
 
-use crate::record::{Position, SegmentId, Seq, record_bytes};
+use crate::record::{NUMBER_END, Position, SegmentId, Seq, record_bytes};
 
 const VERSION: u8 = 1;
 
@@ -159,6 +159,9 @@ impl Checkpoint {
             next_seq: Seq(fields.u64()?),
             next_segment: SegmentId(fields.u64()?),
         };
+        if checkpoint.next_seq.0 > NUMBER_END || checkpoint.next_segment.0 > NUMBER_END {
+            return Err(RowError { kind: "checkpoint" });
+        }
         fields.end(checkpoint)
     }
 }
@@ -323,6 +326,19 @@ mod tests {
             )
         );
         assert_eq!(Checkpoint::decode(&checkpoint.encode()).unwrap(), checkpoint);
+    }
+
+    #[test]
+    fn checkpoint_without_room_for_further_numbers_is_refused() {
+        let at = |next_seq, next_segment| Checkpoint {
+            uuid: DeviceUuid([0xd2; 16]),
+            position: position(),
+            next_seq: Seq(next_seq),
+            next_segment: SegmentId(next_segment),
+        };
+        assert!(Checkpoint::decode(&at(NUMBER_END, NUMBER_END).encode()).is_ok());
+        assert!(Checkpoint::decode(&at(u64::MAX, 3).encode()).is_err());
+        assert!(Checkpoint::decode(&at(4, u64::MAX).encode()).is_err());
     }
 
     #[test]

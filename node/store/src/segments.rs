@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    record::{SegmentId, TOMBSTONE_BYTES, record_bytes},
+    record::{NUMBER_END, SegmentId, TOMBSTONE_BYTES, record_bytes},
     rows::SegmentStats,
     vfs::{OpenMode, Vfs, VfsFile},
 };
@@ -27,7 +27,8 @@ pub(crate) fn segment_path(drive: &Path, id: SegmentId) -> PathBuf {
     drive.join(SEGMENT_DIRECTORY).join(format!("{:016x}{SUFFIX}", id.0))
 }
 
-/// Numbers of the segments in a drive's directory, ascending. Other files are left alone.
+/// Numbers of the segments in a drive's directory, ascending. Other files are left alone, and so
+/// are those whose number no drive reaches.
 pub(crate) fn list_segments(vfs: &dyn Vfs, drive: &Path) -> io::Result<Vec<SegmentId>> {
     let mut ids: Vec<SegmentId> = vfs
         .list(&drive.join(SEGMENT_DIRECTORY))?
@@ -36,6 +37,7 @@ pub(crate) fn list_segments(vfs: &dyn Vfs, drive: &Path) -> io::Result<Vec<Segme
             let digits = name.to_str()?.strip_suffix(SUFFIX)?;
             (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
         })
+        .filter(|number| *number < NUMBER_END)
         .map(SegmentId)
         .collect();
     ids.sort_unstable();
@@ -177,5 +179,26 @@ impl SegmentFiles {
     /// Forgets a segment that is about to be unlinked. Reads under way keep their file.
     pub(crate) fn forget(&self, id: SegmentId) {
         self.open.lock().files.retain(|(open, _), _| *open != id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::RealVfs;
+
+    #[test]
+    fn files_that_are_no_segments_are_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join(SEGMENT_DIRECTORY);
+        std::fs::create_dir(&directory).unwrap();
+        for id in [SegmentId(2), SegmentId(NUMBER_END - 1)] {
+            std::fs::write(segment_path(root.path(), id), b"").unwrap();
+        }
+        for name in ["ffffffffffffffff.seg", "4000000000000000.seg", "1.seg", "notes.txt"] {
+            std::fs::write(directory.join(name), b"").unwrap();
+        }
+        let found = list_segments(&RealVfs::buffered(), root.path()).unwrap();
+        assert_eq!(found, [SegmentId(2), SegmentId(NUMBER_END - 1)]);
     }
 }

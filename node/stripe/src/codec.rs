@@ -11,6 +11,8 @@ pub enum Codec {
     Replicate,
     /// Leopard Reed–Solomon over GF(2¹⁶), as the reed-solomon-simd crate 3.x computes it.
     LeopardGf16,
+    /// Reed–Solomon over GF(2⁸) with a Cauchy matrix. The default: its degraded reads are cheap.
+    CauchyGf8,
 }
 
 /// A persisted codec id that this version does not know: written by a newer one, or damaged.
@@ -28,6 +30,7 @@ impl Codec {
         match self {
             Self::Replicate => 0,
             Self::LeopardGf16 => 1,
+            Self::CauchyGf8 => 2,
         }
     }
 
@@ -39,6 +42,7 @@ impl Codec {
         match id {
             0 => Ok(Self::Replicate),
             1 => Ok(Self::LeopardGf16),
+            2 => Ok(Self::CauchyGf8),
             _ => Err(UnknownCodec { id }),
         }
     }
@@ -52,6 +56,7 @@ mod tests {
     fn ids_are_golden() {
         assert_eq!(Codec::Replicate.id(), 0);
         assert_eq!(Codec::LeopardGf16.id(), 1);
+        assert_eq!(Codec::CauchyGf8.id(), 2);
     }
 
     #[test]
@@ -62,6 +67,6 @@ mod tests {
                 Err(error) => assert_eq!(error, UnknownCodec { id }),
             }
         }
-        assert_eq!(Codec::from_id(2), Err(UnknownCodec { id: 2 }));
+        assert_eq!(Codec::from_id(3), Err(UnknownCodec { id: 3 }));
     }
 }

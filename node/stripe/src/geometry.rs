@@ -7,8 +7,8 @@ use node_proto::ShardIndex;
 use crate::codec::Codec;
 use crate::limits::{CHUNK_LEN_BYTES_MAX, K_MAX, M_MAX, SHARD_LEN_BYTES_MAX};
 
-/// Shards are coded in columns of this many bytes, each on its own. It is the unit of the
-/// reed-solomon-simd crate, and so part of the parity format.
+/// Shards are coded in columns of this many bytes, each on its own. It is the unit of
+/// [`Codec::LeopardGf16`], and so part of its format; other codes have shorter ones.
 pub const COLUMN_LEN_BYTES: usize = 64;
 
 /// Bytes that sealing adds to a chunk: the AES-GCM tag.

@@ -20,7 +20,7 @@ use std::ops::Range;
 use reed_solomon_simd::ReedSolomonEncoder;
 use reed_solomon_simd::engine::{DefaultEngine, Engine, GF_MODULUS, GfElement, tables, utils};
 
-use crate::geometry::COLUMN_LEN_BYTES;
+use crate::geometry::{COLUMN_LEN_BYTES, StripeGeometry};
 
 /// Scratch memory of the encoder in bytes. Chosen so that a run of columns fits into the second
 /// level cache; revisit with the coding figures of the stage benchmarks.
@@ -44,6 +44,12 @@ pub(crate) struct Shape {
     pub(crate) m: usize,
 }
 
+impl Shape {
+    pub(crate) fn of(geometry: &StripeGeometry) -> Self {
+        Self { k: usize::from(geometry.k()), m: usize::from(geometry.m()) }
+    }
+}
+
 /// Makes those parity shards that `parity` names by their number among the parity shards, from all
 /// data shards. All slices have the same length in whole columns.
 pub(crate) fn encode(shape: Shape, data: &[&[u8]], parity: &mut [(usize, &mut [u8])]) {
@@ -57,47 +63,99 @@ pub(crate) fn encode(shape: Shape, data: &[&[u8]], parity: &mut [(usize, &mut [u
     }
 }
 
-/// Fills `restored`, lost data shards named by index and zeroed, from exactly `k` others: the data shards that
-/// are left, and as many parity shards as data shards are lost. All slices have the same length in
-/// whole columns.
-pub(crate) fn restore(shape: Shape, sources: &[(usize, &[u8])], restored: &mut [(usize, Vec<u8>)]) {
-    let left = |index: usize| sources.iter().find(|(source, _)| *source == index);
-    let data: Vec<Option<&[u8]>> =
-        (0..shape.k).map(|index| left(index).map(|(_, bytes)| *bytes)).collect();
-    let lost: Vec<usize> = (0..shape.k).filter(|index| data[*index].is_none()).collect();
-    let parity: Vec<(usize, &[u8])> = sources
-        .iter()
-        .filter_map(|(index, bytes)| Some((index.checked_sub(shape.k)?, *bytes)))
-        .collect();
-    assert_eq!(parity.len(), lost.len(), "k shards: one equation for each unknown");
-    let rows: Vec<usize> = parity.iter().map(|(row, _)| *row).collect();
-    let solution = invert(coefficients(shape, &lost, &rows))
-        .expect("any k shards of this code determine the others");
+/// The solution for one loss: how the lost data shards follow from exactly `k` others.
+#[derive(Clone, Debug)]
+pub(crate) struct Restoring {
+    shape: Shape,
+    sources: Vec<usize>,
+    wanted: Vec<usize>,
+    lost: Vec<usize>,
+    /// Parity shards among the sources by their number: one equation for each lost data shard.
+    rows: Vec<usize>,
+    /// How much of each equation's difference is in each lost data shard.
+    solution: Matrix,
+}
 
-    let engine = DefaultEngine::new();
-    let len = sources[0].1.len();
-    let zeros = vec![0; runs(len, shape).next().map_or(0, |run| run.len())];
-    let mut differences: Vec<Vec<u8>> = vec![zeros.clone(); rows.len()];
-    let mut product = zeros.clone();
-    for run in runs(len, shape) {
-        let of_run =
-            data.iter().map(|shard| shard.map_or(&zeros[..run.len()], |s| &s[run.clone()]));
-        encode_run(shape, of_run, |index, made| {
-            let Some(equation) = rows.iter().position(|row| *row == index) else {
-                return;
-            };
-            let difference = &mut differences[equation][..run.len()];
-            difference.copy_from_slice(made);
-            add(difference, &parity[equation].1[run.clone()]);
-        });
-        for (index, out) in restored.iter_mut() {
-            let unknown = lost.iter().position(|lost| lost == index).expect("it is lost");
-            let out = &mut out[run.clone()];
-            for (factor, difference) in solution[unknown].iter().zip(&differences) {
-                let product = &mut product[..run.len()];
-                product.copy_from_slice(&difference[..run.len()]);
-                multiply(&engine, product, *factor);
-                add(out, product);
+impl Restoring {
+    /// Solves for the shards that are not among `sources`, which are ascending.
+    pub(crate) fn new(shape: Shape, sources: &[usize], wanted: &[usize]) -> Self {
+        let lost: Vec<usize> = (0..shape.k).filter(|data| !sources.contains(data)).collect();
+        let rows: Vec<usize> =
+            sources.iter().filter_map(|source| source.checked_sub(shape.k)).collect();
+        assert_eq!(rows.len(), lost.len(), "k shards: one equation for each unknown");
+        let solution = match lost[..] {
+            [] => Vec::new(),
+            _ => invert(coefficients(shape, &lost, &rows))
+                .expect("any k shards of this code determine the others"),
+        };
+        Self { shape, sources: sources.to_vec(), wanted: wanted.to_vec(), lost, rows, solution }
+    }
+
+    /// Fills `restored` with the wanted shards. All slices have the same length in whole columns.
+    pub(crate) fn restore(&self, sources: &[&[u8]], restored: &mut [&mut [u8]]) {
+        let wanted = self.wanted.iter().copied().zip(restored.iter_mut().map(|out| &mut **out));
+        let (mut data, parity): (Vec<_>, Vec<_>) =
+            wanted.partition(|(index, _)| *index < self.shape.k);
+        // Parity is made from all of the data, also of what is lost and not wanted.
+        let unwanted = |lost: &&usize| !parity.is_empty() && !self.wanted.contains(lost);
+        let mut scratch: Vec<(usize, Vec<u8>)> = self
+            .lost
+            .iter()
+            .filter(unwanted)
+            .map(|lost| (*lost, vec![0; sources[0].len()]))
+            .collect();
+        data.extend(scratch.iter_mut().map(|(index, bytes)| (*index, &mut bytes[..])));
+        self.restore_data(sources, &mut data);
+        let of = |index: usize| match self.sources.iter().position(|source| *source == index) {
+            Some(source) => sources[source],
+            None => {
+                let made = data.iter().find(|(made, _)| *made == index);
+                &*made.expect("what is not a source is made when parity is wanted").1
+            }
+        };
+        if !parity.is_empty() {
+            let all: Vec<&[u8]> = (0..self.shape.k).map(of).collect();
+            let mut parity: Vec<_> =
+                parity.into_iter().map(|(index, out)| (index - self.shape.k, out)).collect();
+            encode(self.shape, &all, &mut parity);
+        }
+    }
+
+    /// Fills some lost data shards.
+    fn restore_data(&self, sources: &[&[u8]], restored: &mut [(usize, &mut [u8])]) {
+        if restored.is_empty() {
+            return;
+        }
+        let engine = DefaultEngine::new();
+        let len = sources[0].len();
+        let zeros = vec![0; runs(len, self.shape).next().map_or(0, |run| run.len())];
+        let mut differences: Vec<Vec<u8>> = vec![zeros.clone(); self.rows.len()];
+        let mut product = zeros.clone();
+        let (data, parity) = sources.split_at(self.shape.k - self.lost.len());
+        for run in runs(len, self.shape) {
+            let mut left = data.iter();
+            let of_run = (0..self.shape.k).map(|index| match self.lost.contains(&index) {
+                true => &zeros[..run.len()],
+                false => &left.next().expect("k less what is lost are left")[run.clone()],
+            });
+            encode_run(self.shape, of_run, |index, made| {
+                let Some(equation) = self.rows.iter().position(|row| *row == index) else {
+                    return;
+                };
+                let difference = &mut differences[equation][..run.len()];
+                difference.copy_from_slice(made);
+                add(difference, &parity[equation][run.clone()]);
+            });
+            for (index, out) in restored.iter_mut() {
+                let unknown = self.lost.iter().position(|lost| lost == index).expect("it is lost");
+                let out = &mut out[run.clone()];
+                out.fill(0);
+                for (factor, difference) in self.solution[unknown].iter().zip(&differences) {
+                    let product = &mut product[..run.len()];
+                    product.copy_from_slice(&difference[..run.len()]);
+                    multiply(&engine, product, *factor);
+                    add(out, product);
+                }
             }
         }
     }

@@ -23,18 +23,21 @@
 //! Deliberately absent: I/O, clocks, randomness, encryption (chunks arrive sealed), placement
 //! (which device holds which shard) and buffer pools (callers bring the buffers).
 
+mod cauchy;
 mod codec;
 mod coding;
 mod geometry;
 mod leopard;
 pub mod limits;
 mod profile;
+mod restore;
 mod root;
 
 pub use codec::{Codec, UnknownCodec};
-pub use coding::{EncodeError, ReconstructError, encode, reconstruct};
+pub use coding::{EncodeError, encode};
 pub use geometry::{
     COLUMN_LEN_BYTES, ChunkPlace, GeometryError, StripeChunk, StripeGeometry, StripeSpec,
 };
 pub use profile::{Profile, ProfileError};
+pub use restore::{ReconstructError, Restorer, reconstruct};
 pub use root::shard_root;

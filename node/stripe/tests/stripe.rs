@@ -77,7 +77,7 @@ fn a_degraded_read_of_one_chunk_decodes_only_its_columns() {
     let geometry = StripeGeometry::new(StripeSpec {
         k: 4,
         m: 2,
-        codec: Codec::LeopardGf16,
+        codec: Codec::CauchyGf8,
         chunk_len_bytes: 1000,
         plaintext_len_bytes: 40_000,
     })

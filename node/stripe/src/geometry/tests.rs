@@ -5,7 +5,7 @@ use super::*;
 const CHUNK: u64 = 64 << 10;
 
 fn spec(k: u8, m: u8, plaintext_len_bytes: u64) -> StripeSpec {
-    StripeSpec { k, m, codec: Codec::LeopardGf16, chunk_len_bytes: 64 << 10, plaintext_len_bytes }
+    StripeSpec { k, m, codec: Codec::CauchyGf8, chunk_len_bytes: 64 << 10, plaintext_len_bytes }
 }
 
 fn four_plus_two(plaintext_len_bytes: u64) -> StripeGeometry {
@@ -15,7 +15,7 @@ fn four_plus_two(plaintext_len_bytes: u64) -> StripeGeometry {
 #[test]
 fn full_stripe_is_four_data_shards_of_32_chunks() {
     let full = four_plus_two(8 << 20);
-    assert_eq!((full.k(), full.m(), full.codec()), (4, 2, Codec::LeopardGf16));
+    assert_eq!((full.k(), full.m(), full.codec()), (4, 2, Codec::CauchyGf8));
     assert_eq!(full.shard_count(), 6);
     assert_eq!((full.chunk_count(), full.chunks_per_shard()), (128, 32));
     // 32 · 65,552 is a multiple of 64 already.
@@ -114,9 +114,9 @@ fn column_ranges_round_outwards_and_stay_in_the_shard() {
 #[test]
 fn nonsense_from_disk_is_refused() {
     let data = |k, codec| Err(GeometryError::DataShards { k, codec });
-    assert_eq!(StripeGeometry::new(spec(0, 2, 1)), data(0, Codec::LeopardGf16));
-    assert_eq!(StripeGeometry::new(spec(33, 2, 1)), data(33, Codec::LeopardGf16));
-    assert_eq!(StripeGeometry::new(spec(255, 255, u64::MAX)), data(255, Codec::LeopardGf16));
+    assert_eq!(StripeGeometry::new(spec(0, 2, 1)), data(0, Codec::CauchyGf8));
+    assert_eq!(StripeGeometry::new(spec(33, 2, 1)), data(33, Codec::CauchyGf8));
+    assert_eq!(StripeGeometry::new(spec(255, 255, u64::MAX)), data(255, Codec::CauchyGf8));
     let copies = StripeSpec { codec: Codec::Replicate, ..spec(2, 2, 1) };
     assert_eq!(StripeGeometry::new(copies), data(2, Codec::Replicate));
     assert_eq!(StripeGeometry::new(spec(4, 17, 1)), Err(GeometryError::ParityShards { m: 17 }));
@@ -160,7 +160,7 @@ fn any_spec() -> impl Strategy<Value = StripeSpec> {
         |(k, m, chunk_len_bytes, chunks, off)| {
             let around = i64::try_from(chunks * u64::from(chunk_len_bytes)).unwrap() + off - 1;
             let plaintext_len_bytes = u64::try_from(around).unwrap_or(0);
-            StripeSpec { k, m, codec: Codec::LeopardGf16, chunk_len_bytes, plaintext_len_bytes }
+            StripeSpec { k, m, codec: Codec::CauchyGf8, chunk_len_bytes, plaintext_len_bytes }
         },
     )
 }
@@ -206,7 +206,7 @@ proptest! {
         k: u8, m: u8, chunk_len_bytes: u32, plaintext_len_bytes: u64, copies: bool, chunk: u32,
         range: (usize, usize),
     ) {
-        let codec = if copies { Codec::Replicate } else { Codec::LeopardGf16 };
+        let codec = if copies { Codec::Replicate } else { Codec::CauchyGf8 };
         let wild = StripeSpec { k, m, codec, chunk_len_bytes, plaintext_len_bytes };
         let tame = StripeSpec {
             k: k % 33,

@@ -29,6 +29,16 @@ fn decoded(shape: Shape, sources: &[(usize, &[u8])]) -> Vec<(usize, Vec<u8>)> {
     result.restored_original_iter().map(|(index, bytes)| (index, bytes.to_vec())).collect()
 }
 
+/// What we make of them.
+fn restored(shape: Shape, sources: &[(usize, &[u8])], wanted: &[usize]) -> Vec<(usize, Vec<u8>)> {
+    let (indexes, bytes): (Vec<usize>, Vec<&[u8]>) = sources.iter().copied().unzip();
+    // What was there before must not matter.
+    let mut made = vec![vec![0xee; bytes[0].len()]; wanted.len()];
+    let mut out: Vec<&mut [u8]> = made.iter_mut().map(Vec::as_mut_slice).collect();
+    Restoring::new(shape, &indexes, wanted).restore(&bytes, &mut out);
+    wanted.iter().copied().zip(made).collect()
+}
+
 #[test]
 fn runs_cover_everything_once_in_whole_columns() {
     for (len, k, m) in [(64, 4, 2), (640, 4, 2), (2_097_664, 4, 2), (1 << 20, 32, 16)] {
@@ -50,8 +60,7 @@ fn shards_of_several_runs_are_restored() {
     let all = shards(shape, 100 * 1024, 1);
     assert!(runs(all[0].len(), shape).count() > 2);
     let sources: Vec<_> = [1, 3, 4, 5].map(|index: usize| (index, &all[index][..])).to_vec();
-    let mut restored = vec![(2, vec![0; all[0].len()]), (0, vec![0; all[0].len()])];
-    restore(shape, &sources, &mut restored);
+    let restored = restored(shape, &sources, &[2, 0]);
     assert!(restored[0].1 == all[2] && restored[1].1 == all[0]);
 }
 
@@ -87,11 +96,10 @@ proptest! {
         let all = shards(shape, columns * COLUMN_LEN_BYTES, usize::from(seed));
         let sources: Vec<_> = left.iter().map(|index| (*index, &all[*index][..])).collect();
         let expected = decoded(shape, &sources);
-        let blank = |(index, bytes): &(usize, Vec<u8>)| (*index, vec![0; bytes.len()]);
-        let mut restored: Vec<_> = expected.iter().map(blank).collect();
-        restore(shape, &sources, &mut restored);
-        prop_assert_eq!(&restored, &expected);
-        for (index, bytes) in restored {
+        let wanted: Vec<usize> = expected.iter().map(|(index, _)| *index).collect();
+        prop_assert_eq!(&restored(shape, &sources, &wanted), &expected);
+        let wanted: Vec<usize> = (0..shape.k + shape.m).filter(|i| !left.contains(i)).collect();
+        for (index, bytes) in restored(shape, &sources, &wanted) {
             prop_assert_eq!(&bytes, &all[index]);
         }
     }

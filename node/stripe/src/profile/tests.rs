@@ -13,7 +13,7 @@ fn default_is_four_plus_two_over_eight_mebibytes() {
     let expected = Profile {
         k: 4,
         m: 2,
-        codec: Codec::LeopardGf16,
+        codec: Codec::CauchyGf8,
         stripe_len_bytes: 8_388_608,
         chunk_len_bytes: 65_536,
     };
@@ -67,8 +67,8 @@ fn bodies_of_several_stripes_keep_the_chunk_length() {
 fn unusable_profiles_are_refused() {
     let default = Profile::default();
     let data = |k, codec| Err(ProfileError::DataShards { k, codec });
-    assert_eq!(profile(0, 2).validate(), data(0, Codec::LeopardGf16));
-    assert_eq!(profile(33, 2).validate(), data(33, Codec::LeopardGf16));
+    assert_eq!(profile(0, 2).validate(), data(0, Codec::CauchyGf8));
+    assert_eq!(profile(33, 2).validate(), data(33, Codec::CauchyGf8));
     let copies = Profile { codec: Codec::Replicate, ..default };
     assert_eq!(copies.validate(), data(4, Codec::Replicate));
     assert_eq!(Profile { k: 1, ..copies }.validate(), Ok(()));

@@ -29,7 +29,9 @@ use crate::data::manifest::decode_page;
 use crate::data::rows::{decode, delete, key_after, put};
 
 /// Entries looked at in one step. More readers than this cannot hold pins at once within memory.
-const LOOKED_AT_MAX: usize = 4096;
+/// Every entry waits for the grace period once it was looked at, so this bounds how many a second
+/// end. Chosen: some 8 MiB while the queue is long, and faster than objects can be deleted.
+const LOOKED_AT_MAX: usize = 1 << 16;
 /// Entries ended by one commit. Chosen.
 const BATCH_MAX: usize = 128;
 /// Shard keys collected before they are deleted. Chosen: 200 KiB.
@@ -38,6 +40,9 @@ const KEYS_MAX: usize = 8192;
 const DAMAGED_PAUSE: Duration = Duration::from_secs(600);
 /// Manifest pages read at once. Chosen: 200 KiB.
 const PAGES_READ: usize = 8;
+/// Manifest pages deleted one by one; the rows of longer bodies go as a range. Chosen: ranges cost
+/// every later read of their neighbourhood, and most bodies have one page or none.
+const PAGES_DELETED_APART: usize = 64;
 
 /// The worker.
 pub(super) struct Reclaim {
@@ -114,12 +119,12 @@ async fn reclaim(
     let mut doomed = Doomed::default();
     for (id, record) in batch {
         let ended = if record.part_table {
-            queue_parts(data, *id, record).await.map(|()| BTreeSet::new())
+            queue_parts(data, *id, record).await.map(|()| BodyRows::part_table(*id))
         } else {
             doomed.collect(data, *id).await
         };
         match ended {
-            Ok(groups) => ops.extend(end_entry(*id, groups)),
+            Ok(rows) => rows.end_entry(*id, &mut ops),
             // One damaged body must not keep the others.
             Err(fault @ Fault::Corrupt { .. }) => {
                 tracing::error!(manifest = id.0, %fault, "a body cannot be reclaimed");
@@ -139,15 +144,45 @@ async fn reclaim(
     Ok(damaged)
 }
 
-/// The rows of a body, and its queue entry.
-fn end_entry(id: ManifestId, groups: BTreeSet<PlacementGroupId>) -> Vec<Op> {
-    let mut ops = vec![
-        Op::DeleteRange { table: Table::Mf, range: KeyRange::prefix(&key::manifest(id)) },
-        delete(Table::Inl, key::manifest(id)),
-        delete(Table::Gcq, key::manifest(id)),
-    ];
-    ops.extend(groups.into_iter().map(|group| delete(Table::Pgidx, key::pgidx(group, id))));
-    ops
+/// The rows that say where the shards of a body are.
+struct BodyRows {
+    groups: BTreeSet<PlacementGroupId>,
+    pages: Pages,
+}
+
+/// The manifest pages of a body.
+enum Pages {
+    Few(Vec<Vec<u8>>),
+    All(KeyRange),
+}
+
+impl BodyRows {
+    fn part_table(id: ManifestId) -> Self {
+        let pages = Pages::All(KeyRange::prefix(&key::manifest(id)));
+        Self { groups: BTreeSet::new(), pages }
+    }
+
+    fn add_page(&mut self, id: ManifestId, row_key: &[u8]) {
+        if let Pages::Few(keys) = &mut self.pages {
+            if keys.len() < PAGES_DELETED_APART {
+                keys.push(row_key.to_vec());
+            } else {
+                self.pages = Pages::All(KeyRange::prefix(&key::manifest(id)));
+            }
+        }
+    }
+
+    /// Deletes the rows and the queue entry.
+    fn end_entry(self, id: ManifestId, ops: &mut Vec<Op>) {
+        match self.pages {
+            Pages::Few(keys) => ops.extend(keys.into_iter().map(|key| delete(Table::Mf, key))),
+            Pages::All(range) => ops.push(Op::DeleteRange { table: Table::Mf, range }),
+        }
+        ops.push(delete(Table::Inl, key::manifest(id)));
+        ops.push(delete(Table::Gcq, key::manifest(id)));
+        let groups = self.groups.into_iter();
+        ops.extend(groups.map(|group| delete(Table::Pgidx, key::pgidx(group, id))));
+    }
 }
 
 /// Queues the bodies of a part table's parts. Doing so again after they are gone queues entries
@@ -178,21 +213,18 @@ struct Doomed {
 }
 
 impl Doomed {
-    /// Collects a body's shards and returns its groups.
-    async fn collect(
-        &mut self,
-        data: &Arc<Inner>,
-        id: ManifestId,
-    ) -> Result<BTreeSet<PlacementGroupId>, Fault> {
-        let mut groups = BTreeSet::new();
+    /// Collects a body's shards and returns its rows.
+    async fn collect(&mut self, data: &Arc<Inner>, id: ManifestId) -> Result<BodyRows, Fault> {
+        let mut body = BodyRows { groups: BTreeSet::new(), pages: Pages::Few(Vec::new()) };
         let mut range = KeyRange::prefix(&key::manifest(id));
         loop {
             let rows = data.rows.scan(Table::Mf, range.clone(), PAGES_READ).await?;
-            let Some((last, _)) = rows.last() else { return Ok(groups) };
+            let Some((last, _)) = rows.last() else { return Ok(body) };
             range.start = key_after(last);
-            for (_, value) in &rows {
-                for stripe in decode_page(id, value)?.stripes {
-                    groups.insert(stripe.group);
+            for (row_key, value) in rows {
+                body.add_page(id, &row_key);
+                for stripe in decode_page(id, &value)?.stripes {
+                    body.groups.insert(stripe.group);
                     let group = data.placement.group(stripe.group)?;
                     let shard_count = stripe.k.saturating_add(stripe.m);
                     for (index, device) in (0..shard_count).zip(&group.devices) {

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use gateway_meta::{
     Guard, Table, key,
-    record::{Body, PartTableEntry, PartTablePage},
+    record::{Body, GcRecord, ManifestPage, PartTableEntry, PartTablePage},
 };
-use node_proto::{DeviceId, ManifestId, ShardIndex, ShardKey, StripeSeq};
+use node_proto::{DeviceId, ManifestId, ShardIndex, ShardKey, StripeSeq, UnixMillis};
 
 use super::{Pace, Supervisor, Worker};
 use crate::data::rows::put;
@@ -45,6 +45,37 @@ async fn unlinked_bodies_give_everything_back() {
     workers.reclaim_all().await;
     assert_no_bodies(&cluster);
     assert_eq!(data.repair_status().await.unwrap().reclaim_queue, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_of_many_pages_leave_no_row() {
+    let cluster = Cluster::new(6);
+    let data = cluster.open(small_stripes()).await;
+    let mut workers = data.workers();
+    let body = data.put_bytes(&payload(LEN, 1)).await;
+    let Body::Stripes(id) = body else { panic!("{LEN} bytes are not inline") };
+    let rows = &data.inner().rows;
+    let page: ManifestPage = rows.record(Table::Mf, &key::mf(id, 0)).unwrap().unwrap();
+    let copies = (1..100).map(|index| put(Table::Mf, key::mf(id, index), &page));
+    rows.commit(Vec::new(), copies.collect()).await.unwrap();
+    data.unlink(&body).await;
+    workers.reclaim_all().await;
+    assert_no_bodies(&cluster);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_queue_waits_out_one_grace_together() {
+    let cluster = Cluster::new(6);
+    let data = cluster.open(small_stripes()).await;
+    let mut workers = data.workers();
+    let unlinked = GcRecord { unlinked: UnixMillis(1), part_table: false };
+    let entries =
+        (1..=20_000).map(|id| put(Table::Gcq, key::manifest(ManifestId(id)), &unlinked));
+    data.inner().rows.commit(Vec::new(), entries.collect()).await.unwrap();
+    assert_eq!(workers.reclaim.step().await.unwrap(), Pace::Idle);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(workers.reclaim.step().await.unwrap(), Pace::More);
+    assert_eq!(cluster.row_count(Table::Gcq), 0);
 }
 
 async fn multipart(data: &DataPath, part_count: u16) -> Body {

@@ -20,8 +20,10 @@ pub(crate) enum Command {
     Load(Box<LoadArgs>),
     /// Show the ratios between two results
     Compare(CompareArgs),
-    /// Measure what bounds a server on this machine: hashes, ciphers, codes, drive, metadata
+    /// Measure what bounds a server on this machine: hashes, ciphers, codes, drive, metadata, HTTP
     Stages(StagesArgs),
+    /// Start a server, measure it and what bounds it in the same run, and show the ratios
+    Report(Box<ReportArgs>),
 }
 
 /// What each operation does.
@@ -142,6 +144,15 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) objects: Option<u64>,
 
+    /// Number of the first prepared object, for a run with --reuse on some of another's objects
+    #[arg(long, value_name = "NUMBER", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(..=100_000_000))]
+    pub(crate) first: u64,
+
+    /// Read each prepared object once, in order, and end: for first reads
+    #[arg(long, conflicts_with_all = ["count", "duration", "warm_up"])]
+    pub(crate) once: bool,
+
     /// How bodies are signed
     #[arg(long, value_enum, default_value = "signed")]
     pub(crate) payload: Payload,
@@ -204,7 +215,74 @@ pub(crate) struct StagesArgs {
     pub(crate) json: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Starts `datamesh server` on free ports in a temporary directory, and measures in turn what bounds \
+it and how fast it is; what is shown is the median of the rounds. Everything is removed at the end.
+
+Examples:
+  bench report --json target/bench/summary.json
+  bench report --full --markdown docs/performance.md")]
+pub(crate) struct ReportArgs {
+    /// Directory on the file system to measure; a temporary one is made in it and removed
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+
+    /// The server's program [default: `datamesh` beside this one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server: Option<PathBuf>,
+
+    /// How often everything is measured [default: 3, with --full 5]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub(crate) rounds: Option<u16>,
+
+    /// How long each figure of a round may take [default: 1s, with --full 3s]
+    #[arg(long, value_parser = parse_duration)]
+    pub(crate) time: Option<Duration>,
+
+    /// More and larger: 1,000,000 keys, an object of 10 GiB
+    #[arg(long)]
+    pub(crate) full: bool,
+
+    /// Fewer and smaller, to see that all of it works; the figures mean nothing
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) rehearse: bool,
+
+    /// Measure only rows whose name contains this, and what they are compared with
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+
+    /// Write the rows as JSON, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write the table as Markdown, too: between the two marks of a document that has them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+impl LoadArgs {
+    /// The arguments that stand behind `bench load` on a command line.
+    ///
+    /// # Errors
+    /// What the command line would answer.
+    pub(crate) fn from_words<'w>(
+        words: impl IntoIterator<Item = &'w str>,
+    ) -> Result<Self, clap::Error> {
+        let line = ["bench", "load"].into_iter().chain(words);
+        match Cli::try_parse_from(line)?.command {
+            Command::Load(args) => Ok(*args),
+            _ => unreachable!("the line says load"),
+        }
+    }
+}
+
 impl OperationMix {
+    /// Operations and weights.
+    pub(crate) fn weights(&self) -> &[(Operation, u64)] {
+        &self.0
+    }
+
     /// The operation that `number`, any number, stands for.
     pub(crate) fn pick(&self, number: u64) -> Operation {
         let total: u64 = self.0.iter().map(|(_, weight)| weight).sum();
@@ -256,11 +334,7 @@ mod tests {
     use super::*;
 
     fn load(arguments: &[&str]) -> Result<LoadArgs, clap::Error> {
-        let line = ["bench", "load"].iter().chain(arguments);
-        match Cli::try_parse_from(line)?.command {
-            Command::Load(args) => Ok(*args),
-            command => panic!("not load: {command:?}"),
-        }
+        LoadArgs::from_words(arguments.iter().copied())
     }
 
     #[test]

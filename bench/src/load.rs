@@ -44,9 +44,8 @@ use self::{
     operation::Done,
     progress::{Counters, Progress},
     recorder::Recorder,
-    report::{Cost, Setup},
+    report::Setup,
     session::{Failure, Session, Target},
-    signer::Signer,
     workload::{Action, Choices, Workload},
 };
 use crate::{
@@ -55,7 +54,12 @@ use crate::{
     measure::{Process, Usage},
 };
 
-pub(crate) use self::report::Report;
+pub(crate) use self::{
+    endpoint::RequestBody,
+    pattern::Pattern,
+    report::{Cost, Report, Total},
+    signer::Signer,
+};
 
 /// How long a run takes without --duration and --count.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
@@ -112,12 +116,22 @@ struct Run {
 }
 
 impl Plan {
+    /// Checks the arguments and takes the credentials from the environment.
+    ///
+    /// # Errors
+    /// As [`Self::new`], or when there are no credentials.
+    pub(crate) fn from_args(args: LoadArgs) -> Result<Self> {
+        let signer = Signer::from_environment(&args.region)?;
+        Self::new(args, signer)
+    }
+
     /// Checks the arguments.
     ///
     /// # Errors
-    /// When they contradict each other, or endpoint, credentials or the process are unusable.
-    pub(crate) fn from_args(args: LoadArgs) -> Result<Self> {
+    /// When they contradict each other, or endpoint or process are unusable.
+    pub(crate) fn new(args: LoadArgs, signer: Signer) -> Result<Self> {
         check_parts(&args)?;
+        check_once(&args)?;
         ensure!(!args.timeout.is_zero(), "--timeout must not be zero");
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         ensure!(
@@ -146,11 +160,13 @@ impl Plan {
         };
         let target = Target {
             endpoint: Endpoint::new(&args.endpoint, &args.ca_file)?,
-            signer: Signer::from_environment(&args.region)?,
+            signer,
             bucket: args.bucket,
             timeout: args.timeout,
         };
-        let is_delete = args.operation == Operation::Delete;
+        // Warming up would use up the objects.
+        let uses_up = args.operation == Operation::Delete || args.once;
+        let has_end = args.count.is_some() || args.once;
         Ok(Self {
             target: Arc::new(target),
             workload: Arc::new(workload),
@@ -163,9 +179,8 @@ impl Plan {
             },
             region: args.region,
             concurrency: args.concurrency,
-            // Warming up would use up the objects.
-            warm_up: if is_delete { Duration::ZERO } else { args.warm_up },
-            duration: args.duration.or((args.count.is_none()).then_some(DURATION_DEFAULT)),
+            warm_up: if uses_up { Duration::ZERO } else { args.warm_up },
+            duration: args.duration.or((!has_end).then_some(DURATION_DEFAULT)),
             count: args.count,
             server,
             keep: args.keep,
@@ -173,6 +188,15 @@ impl Plan {
             json: args.json,
         })
     }
+}
+
+fn check_once(args: &LoadArgs) -> Result<()> {
+    let reads = [Operation::Get, Operation::RangedGet, Operation::Stat];
+    ensure!(
+        !args.once || reads.contains(&args.operation),
+        "--once is for get, ranged-get and stat"
+    );
+    Ok(())
 }
 
 fn check_parts(args: &LoadArgs) -> Result<()> {
@@ -203,19 +227,8 @@ fn check_parts(args: &LoadArgs) -> Result<()> {
 pub(crate) async fn run(plan: Plan) -> Result<bool> {
     let interrupt = Interrupt::listen();
     let stop = interrupt.stop();
-    let mut session = Session::new(Arc::clone(&plan.target));
-    let limit = plan.target.timeout;
-    let made = operation::ensure_bucket(&mut session, &plan.region);
-    tokio::time::timeout(limit, made)
-        .await
-        .unwrap_or(Err(Failure::TimedOut))
-        .with_context(|| format!("cannot use bucket {:?}", plan.target.bucket))?;
-    drop(session);
-    let filled = !plan.reuse;
-    if filled {
-        objects::fill(&plan.target, &plan.workload, plan.rules.payload, &stop).await?;
-    }
-    let report = measure(&plan, &stop).await?;
+    plan.prepare(&stop).await?;
+    let report = plan.measure(&stop).await?;
     print!("{}", report.render());
     if let Some(path) = &plan.json {
         let text = serde_json::to_string_pretty(&report)?;
@@ -223,9 +236,44 @@ pub(crate) async fn run(plan: Plan) -> Result<bool> {
     }
     if !plan.keep {
         // After Ctrl-C, too: only the second one leaves objects behind.
-        objects::clear(&plan.target, &plan.workload, filled).await?;
+        plan.clear().await?;
     }
     Ok(report.is_good())
+}
+
+impl Plan {
+    /// Makes the bucket and, unless they are there, the objects that the run reads or deletes.
+    ///
+    /// # Errors
+    /// When the endpoint refuses.
+    pub(crate) async fn prepare(&self, stop: &Stop) -> Result<()> {
+        let mut session = Session::new(Arc::clone(&self.target));
+        let made = operation::ensure_bucket(&mut session, &self.region);
+        tokio::time::timeout(self.target.timeout, made)
+            .await
+            .unwrap_or(Err(Failure::TimedOut))
+            .with_context(|| format!("cannot use bucket {:?}", self.target.bucket))?;
+        if self.reuse {
+            return Ok(());
+        }
+        objects::fill(&self.target, &self.workload, self.rules.payload, stop).await
+    }
+
+    /// Warms up and measures.
+    ///
+    /// # Errors
+    /// When a worker dies, which is a mistake of ours.
+    pub(crate) async fn measure(&self, stop: &Stop) -> Result<Report> {
+        measure(self, stop).await
+    }
+
+    /// Deletes what the run prepared and wrote.
+    ///
+    /// # Errors
+    /// When the endpoint refuses.
+    pub(crate) async fn clear(&self) -> Result<()> {
+        objects::clear(&self.target, &self.workload, !self.reuse).await
+    }
 }
 
 async fn measure(plan: &Plan, stop: &Stop) -> Result<Report> {
@@ -263,7 +311,8 @@ async fn measure(plan: &Plan, stop: &Stop) -> Result<Report> {
             _ = ticker.tick() => {
                 gauges.iter_mut().for_each(Gauge::look);
                 let phase = if started.is_some() { "measuring" } else { "warming up" };
-                progress.draw(phase, &run.counters);
+                let share = started.and_then(|started| run.share_done(started, plan.count));
+                progress.draw(phase, share, &run.counters);
             }
         }
     }
@@ -375,6 +424,16 @@ impl Worker {
 }
 
 impl Run {
+    /// How much of the measurement is done, from zero to one; unknown when it lasts until nothing
+    /// is left to do.
+    fn share_done(&self, started: Instant, count: Option<u64>) -> Option<f64> {
+        let by_time = self.duration.map(|all| started.elapsed().as_secs_f64() / all.as_secs_f64());
+        let by_count = self.tickets.as_ref().zip(count).map(|(tickets, count)| {
+            count.saturating_sub(tickets.load(Relaxed)) as f64 / count as f64
+        });
+        by_time.or(by_count)
+    }
+
     /// Whether the count allows another operation.
     fn take_ticket(&self) -> bool {
         self.tickets.as_ref().is_none_or(|tickets| {

@@ -1,10 +1,11 @@
-//! `bench`: load for any S3 endpoint, measurements of single stages, comparison of two results.
+//! `bench`: load for any S3 endpoint, measurements of single stages, comparison of two results, and
+//! a report that puts a server beside what bounds it.
 //!
 //! Owns the command line and the exit codes: 0 for a run that measured something and read no wrong
 //! byte, 1 for a wrong byte or a run in which nothing succeeded, 2 for a run that could not start.
 //!
 //! Deliberately absent: knowledge of the server. `load` talks S3 only; `stages` calls the crates
-//! that the server is made of.
+//! that the server is made of; `report` starts the server's program and knows its command line.
 
 mod args;
 mod clock;
@@ -12,7 +13,9 @@ mod compare;
 mod interrupt;
 mod load;
 mod measure;
+mod report;
 mod row;
+mod sink;
 mod size;
 mod stages;
 
@@ -52,6 +55,7 @@ fn run(cli: Cli) -> Result<bool> {
             Ok(true)
         }
         Command::Stages(args) => stages::run(&args, &runtime()?),
+        Command::Report(args) => runtime()?.block_on(report::run(&args)),
     }
 }
 

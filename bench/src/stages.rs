@@ -4,15 +4,16 @@
 //! - every figure is bounded in time, and what it writes is removed before the next one;
 //! - a CPU stage runs on one thread over buffers larger than a second-level cache, and its figure is
 //!   per second on a processor; drive and metadata figures are per second of the clock;
-//! - drive and metadata stages go through the same types as the server, with its defaults.
+//! - drive, metadata and composed stages go through the same types as the server, with its
+//!   defaults.
 //!
 //! *Cancellation:* Ctrl-C ends the figure under way; what was measured is reported.
-//!
-//! Deliberately absent: the HTTP sink, and the composed pipeline on all cores.
 
-mod cpu;
+pub(crate) mod composed;
+pub(crate) mod cpu;
 mod drive;
-mod metadata;
+pub(crate) mod http;
+pub(crate) mod metadata;
 
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,11 @@ pub(crate) struct Rate {
 }
 
 impl Budget {
+    /// `time` for a figure, less when `stop` is set.
+    pub(crate) fn new(time: Duration, stop: Stop) -> Self {
+        Self { time, stop }
+    }
+
     /// When work that starts now has to end.
     fn deadline(&self) -> Instant {
         Instant::now() + self.time
@@ -109,6 +115,8 @@ pub(crate) fn run(args: &StagesArgs, runtime: &Runtime) -> Result<bool> {
     let mut rows = cpu::measure(&budget, &is_wanted)?;
     rows.extend(runtime.block_on(drive::measure(&budget, directory.path(), &is_wanted))?);
     rows.extend(runtime.block_on(metadata::measure(&budget, directory.path(), &is_wanted))?);
+    rows.extend(runtime.block_on(http::measure(&budget, &is_wanted))?);
+    rows.extend(runtime.block_on(composed::measure(&budget, directory.path(), &is_wanted))?);
     directory.close().context("cannot remove the temporary directory")?;
     print!("{}", table(&rows));
     if let Some(path) = &args.json {

@@ -22,6 +22,11 @@ use crate::{args::Payload, interrupt::Stop};
 
 /// Objects written at once before a run, whatever its concurrency. Chosen: fills a few cores.
 const FILL_CONCURRENCY: u64 = 16;
+/// The same for objects of at most [`SMALL_LEN_BYTES`]. Chosen: they wait for synced writes, which
+/// servers do for many at once.
+const FILL_CONCURRENCY_SMALL: u64 = 64;
+/// What small means to [`FILL_CONCURRENCY_SMALL`].
+const SMALL_LEN_BYTES: u64 = 64 << 10;
 /// Requests at once that delete after a run, each of a thousand objects. Chosen: likewise.
 const CLEAR_CONCURRENCY: u64 = 4;
 /// Attempts at one object before a run is given up. Chosen: a server that says SlowDown three
@@ -42,7 +47,9 @@ pub(crate) async fn fill(
     let total = workload.prepared();
     let next = Arc::new(AtomicU64::new(0));
     let mut workers = JoinSet::new();
-    for _ in 0..FILL_CONCURRENCY.min(total) {
+    let is_small = workload.size_mean() <= SMALL_LEN_BYTES;
+    let concurrency = if is_small { FILL_CONCURRENCY_SMALL } else { FILL_CONCURRENCY };
+    for _ in 0..concurrency.min(total) {
         let mut session = Session::new(Arc::clone(target));
         let (workload, next) = (Arc::clone(workload), Arc::clone(&next));
         let (counters, stop) = (Arc::clone(&counters), stop.clone());
@@ -52,8 +59,7 @@ pub(crate) async fn fill(
                 if index >= total || stop.is_set() {
                     return Ok(());
                 }
-                let key = workload.prepared_key(index);
-                let content = workload.content(&key, index);
+                let (key, content) = workload.prepared_object(index);
                 let len_bytes = content.len_bytes();
                 attempt(&mut session, &Step::Put { key, content, payload }).await?;
                 counters.operations.fetch_add(1, Relaxed);
@@ -61,7 +67,7 @@ pub(crate) async fn fill(
             }
         });
     }
-    join(workers, "preparing", &counters).await.context("cannot prepare the objects")
+    join(workers, "preparing", total, &counters).await.context("cannot prepare the objects")
 }
 
 /// Deletes the prepared and the written objects.
@@ -99,7 +105,7 @@ pub(crate) async fn clear(
             }
         });
     }
-    join(workers, "removing", &counters).await.context("cannot remove the objects")
+    join(workers, "removing", total, &counters).await.context("cannot remove the objects")
 }
 
 /// One thing to do before or after a run.
@@ -143,6 +149,7 @@ async fn attempt(session: &mut Session, step: &Step) -> Result<(), Failure> {
 async fn join(
     mut workers: JoinSet<Result<(), Failure>>,
     phase: &str,
+    total: u64,
     counters: &Counters,
 ) -> Result<()> {
     let mut progress = Progress::new();
@@ -155,7 +162,10 @@ async fn join(
                 Some(Ok(Err(failure))) => break Err(failure.into()),
                 Some(Err(error)) => break Err(error.into()),
             },
-            _ = ticker.tick() => progress.draw(phase, counters),
+            _ = ticker.tick() => {
+                let done = counters.operations.load(Relaxed) as f64 / total.max(1) as f64;
+                progress.draw(phase, Some(done), counters);
+            }
         }
     };
     progress.clear();

@@ -80,6 +80,20 @@ pub(crate) struct Report {
     pub(crate) client: Option<Cost>,
 }
 
+/// A run as one figure, whatever its operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Total {
+    pub(crate) seconds: f64,
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+    /// Processor time of the server, zero when its process was not named.
+    pub(crate) cpu_seconds_server: f64,
+    /// Our own.
+    pub(crate) cpu_seconds_client: f64,
+    /// Most memory of the server, zero when its process was not named.
+    pub(crate) rss_peak_bytes: u64,
+}
+
 impl Cost {
     /// What lies between two looks at a process, of which `rss_seen_bytes` was the most seen in
     /// between.
@@ -131,6 +145,19 @@ impl Report {
     /// Whether something succeeded and no byte was wrong.
     pub(crate) fn is_good(&self) -> bool {
         self.wrong_reads == 0 && self.done() > 0
+    }
+
+    /// All operations together.
+    pub(crate) fn total(&self) -> Total {
+        let cpu_seconds = |cost: &Option<Cost>| cost.as_ref().map_or(0.0, |cost| cost.cpu_seconds);
+        Total {
+            seconds: self.elapsed_seconds,
+            count: self.done(),
+            bytes: self.operations.iter().map(|each| each.bytes).sum(),
+            cpu_seconds_server: cpu_seconds(&self.server),
+            cpu_seconds_client: cpu_seconds(&self.client),
+            rss_peak_bytes: self.server.as_ref().map_or(0, |cost| cost.rss_peak_bytes),
+        }
     }
 
     /// The figures that `compare` looks at.
@@ -215,8 +242,7 @@ impl Report {
         /// Mean bytes per operation from which the bytes are what costs. Chosen: the size from
         /// which objects are striped.
         const LARGE_BYTES: u64 = 64 << 10;
-        let (done, bytes) =
-            (self.done(), self.operations.iter().map(|each| each.bytes).sum::<u64>());
+        let Total { count: done, bytes, .. } = self.total();
         match bytes.checked_div(done)? {
             mean if mean >= LARGE_BYTES => {
                 Some(Row::new(name, cost.cpu_seconds / (bytes as f64 / 1e9), "CPU-s/GB"))

@@ -46,6 +46,12 @@ impl Signer {
         Ok(Self { credentials, region: region.to_owned() })
     }
 
+    /// Takes given credentials.
+    pub(crate) fn new(access_key: &str, secret_key: &str, region: &str) -> Self {
+        let credentials = Credentials::from_keys(access_key, secret_key, None);
+        Self { credentials, region: region.to_owned() }
+    }
+
     /// The headers that make a request signed.
     ///
     /// # Errors

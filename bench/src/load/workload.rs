@@ -43,10 +43,15 @@ pub(crate) struct Workload {
     seed: u64,
     /// Prepared objects.
     objects: u64,
+    /// Number of the first of them.
+    first: u64,
     /// Keys that writes go around; `None` for a new key each time.
     overwritten: Option<u64>,
     next_written: AtomicU64,
     next_deleted: AtomicU64,
+    /// Reads go through the objects once.
+    once: bool,
+    next_read: AtomicU64,
 }
 
 /// One worker's state.
@@ -112,9 +117,12 @@ impl Workload {
             range_size: args.range_size,
             seed: args.seed,
             objects,
+            first: args.first,
             overwritten: args.objects,
             next_written: AtomicU64::new(0),
             next_deleted: AtomicU64::new(0),
+            once: args.once,
+            next_read: AtomicU64::new(0),
         }
     }
 
@@ -129,6 +137,11 @@ impl Workload {
         }
     }
 
+    /// Mean size of an object in bytes.
+    pub(crate) fn size_mean(&self) -> u64 {
+        self.sizes.mean()
+    }
+
     /// How many keys measured operations may have written so far.
     pub(crate) fn written(&self) -> u64 {
         let written = self.next_written.load(Relaxed);
@@ -140,15 +153,22 @@ impl Workload {
     }
 
     pub(crate) fn prepared_key(&self, index: u64) -> String {
-        format!("{}o/{index:010}", self.prefix)
+        format!("{}o/{:010}", self.prefix, self.first.saturating_add(index))
+    }
+
+    /// The key and the content of a prepared object.
+    pub(crate) fn prepared_object(&self, index: u64) -> (String, Content) {
+        let key = self.prepared_key(index);
+        let content = self.content(&key, self.first.saturating_add(index));
+        (key, content)
     }
 
     pub(crate) fn written_key(&self, index: u64) -> String {
         format!("{}w/{index:010}", self.prefix)
     }
 
-    /// The content of the object at `index`, whose key is `key`.
-    pub(crate) fn content(&self, key: &str, index: u64) -> Content {
+    /// The content of the object with a number, whose key is `key`.
+    fn content(&self, key: &str, index: u64) -> Content {
         self.pattern.content(key, self.sizes.pick(scramble(self.seed.wrapping_add(index))))
     }
 
@@ -173,7 +193,11 @@ impl Workload {
             }
             Operation::List => Some(self.list(choices)),
             Operation::Get | Operation::RangedGet | Operation::Stat | Operation::Mixed => {
-                Some(self.read(choices, operation))
+                let index = match self.once {
+                    true => self.next_read.fetch_add(1, Relaxed),
+                    false => choices.below(self.objects),
+                };
+                (index < self.objects).then(|| self.read(choices, operation, index))
             }
         }
     }
@@ -189,10 +213,8 @@ impl Workload {
         if in_parts { Action::Multipart { key, content } } else { Action::Put { key, content } }
     }
 
-    fn read(&self, choices: &mut Choices, operation: Operation) -> Action {
-        let index = choices.below(self.objects);
-        let key = self.prepared_key(index);
-        let content = self.content(&key, index);
+    fn read(&self, choices: &mut Choices, operation: Operation, index: u64) -> Action {
+        let (key, content) = self.prepared_object(index);
         let len = content.len_bytes();
         match operation {
             Operation::Stat => Action::Stat { key, content },
@@ -216,17 +238,10 @@ impl Workload {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
-    use crate::args::{Cli, Command};
 
     fn workload(arguments: &[&str]) -> Workload {
-        let line = ["bench", "load"].iter().chain(arguments);
-        match Cli::parse_from(line).command {
-            Command::Load(args) => Workload::new(&args),
-            command => panic!("not load: {command:?}"),
-        }
+        Workload::new(&LoadArgs::from_words(arguments.iter().copied()).unwrap())
     }
 
     fn key(action: Option<Action>) -> String {
@@ -272,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn reads_that_happen_once_take_every_object_and_end() {
+        let workload = workload(&["get", "--once", "--objects", "3"]);
+        let mut choices = Choices::new(1, 0);
+        for index in 0..3 {
+            assert_eq!(key(workload.next(&mut choices)), workload.prepared_key(index));
+        }
+        assert!(workload.next(&mut choices).is_none());
+    }
+
+    #[test]
     fn ranges_lie_within_their_objects() {
         let workload =
             workload(&["ranged-get", "--size", "1:1,100:1,65537:1", "--range-size", "64"]);
@@ -300,6 +325,19 @@ mod tests {
                 }
                 other => panic!("no listing: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn objects_numbered_from_elsewhere_are_those_of_the_other_run() {
+        let all = workload(&["get", "--objects", "9", "--size", "1:1,5:1,9:1"]);
+        let some = workload(&["get", "--objects", "4", "--size", "1:1,5:1,9:1", "--first", "5"]);
+        let of = |workload: &Workload, index| {
+            let (key, content) = workload.prepared_object(index);
+            (key, content.len_bytes())
+        };
+        for index in 0..4 {
+            assert_eq!(of(&some, index), of(&all, index + 5));
         }
     }
 

@@ -5,10 +5,10 @@ use std::hint::black_box;
 use anyhow::Result;
 use aws_lc_rs::digest::{SHA256, digest};
 use crc_fast::CrcAlgorithm;
+use gateway_md5::{Kernel, Md5, Update, update_together};
 use gateway_seal::{BodyContext, ChunkIndex, ChunkPosition, ChunkSealer, DataKey, TAG_LEN_BYTES};
-use md5::Digest as _;
 use node_proto::ShardIndex;
-use node_stripe::{Profile, StripeGeometry, StripeSpec, encode, reconstruct, shard_root};
+use node_stripe::{Codec, Profile, Restorer, StripeGeometry, StripeSpec, encode, shard_root};
 
 use super::{Budget, Wanted, row_if};
 use crate::row::Row;
@@ -17,7 +17,7 @@ use crate::row::Row;
 const UNIT: &str = "GB/s";
 
 /// Measures everything that is asked for.
-pub(super) fn measure(budget: &Budget, is_wanted: &Wanted<'_>) -> Result<Vec<Row>> {
+pub(crate) fn measure(budget: &Budget, is_wanted: &Wanted<'_>) -> Result<Vec<Row>> {
     let profile = Profile::default();
     let stripe_len = profile.stripe_len_bytes as usize;
     let bytes: Vec<u8> = (0..stripe_len).map(|index| (index * 167 + index / 251) as u8).collect();
@@ -39,8 +39,11 @@ fn hashes(budget: &Budget, is_wanted: &Wanted<'_>, bytes: &[u8]) -> Vec<Row> {
     };
     let rows = [
         row("MD5", &|| {
-            black_box(md5::Md5::digest(black_box(bytes)));
+            black_box(Md5::digest(black_box(bytes)));
         }),
+        row("MD5, 2 streams together", &|| md5_together(2, bytes)),
+        row("MD5, 8 streams together", &|| md5_together(8, bytes)),
+        row("MD5, 16 streams together", &|| md5_together(16, bytes)),
         row("SHA-256", &|| {
             black_box(digest(&SHA256, black_box(bytes)));
         }),
@@ -51,6 +54,16 @@ fn hashes(budget: &Budget, is_wanted: &Wanted<'_>, bytes: &[u8]) -> Vec<Row> {
         }),
     ];
     rows.into_iter().flatten().collect()
+}
+
+/// Hashes `bytes`, an equal share in each of `streams`.
+fn md5_together(streams: usize, bytes: &[u8]) {
+    let mut md5s = vec![Md5::new(); streams];
+    let shares = black_box(bytes).chunks(bytes.len().div_ceil(streams));
+    let mut updates: Vec<Update<'_>> =
+        md5s.iter_mut().zip(shares).map(|(md5, bytes)| Update { md5, bytes }).collect();
+    update_together(Kernel::best(), &mut updates);
+    black_box(md5s);
 }
 
 fn seal(budget: &Budget, is_wanted: &Wanted<'_>, profile: &Profile, bytes: &[u8]) -> Option<Row> {
@@ -78,39 +91,62 @@ fn code(
     profile: &Profile,
     bytes: &[u8],
 ) -> Result<Vec<Row>> {
-    let geometry = StripeGeometry::new(StripeSpec {
-        k: profile.k,
-        m: profile.m,
-        codec: profile.codec,
-        chunk_len_bytes: profile.chunk_len_bytes,
-        plaintext_len_bytes: profile.stripe_len_bytes.into(),
-    })?;
+    let mut rows = Vec::new();
+    for (codec, name) in [(Codec::CauchyGf8, "Cauchy"), (Codec::LeopardGf16, "Leopard")] {
+        let geometry = StripeGeometry::new(StripeSpec {
+            k: profile.k,
+            m: profile.m,
+            codec,
+            chunk_len_bytes: profile.chunk_len_bytes,
+            plaintext_len_bytes: profile.stripe_len_bytes.into(),
+        })?;
+        let (k, m) = (geometry.k(), geometry.m());
+        let name = format!("Reed-Solomon {k}+{m} {name}");
+        rows.extend(code_of(budget, is_wanted, &geometry, &name, bytes)?);
+    }
+    Ok(rows)
+}
+
+fn code_of(
+    budget: &Budget,
+    is_wanted: &Wanted<'_>,
+    geometry: &StripeGeometry,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Vec<Row>> {
     let mut data: Vec<u8> = bytes.iter().copied().cycle().take(geometry.data_len_bytes()).collect();
     geometry.zero_padding(&mut data);
     let mut parity = vec![0; geometry.parity_len_bytes()];
-    encode(&geometry, &data, &mut parity)?;
+    encode(geometry, &data, &mut parity)?;
     let (k, m) = (geometry.k(), geometry.m());
     let mut rows = Vec::new();
-    rows.extend(row_if(is_wanted, &format!("Reed-Solomon {k}+{m} encode"), UNIT, || {
+    rows.extend(row_if(is_wanted, &format!("{name} encode"), UNIT, || {
         let rate = budget.rate(|| {
-            encode(&geometry, black_box(&data), &mut parity).expect("the buffers fit");
+            encode(geometry, black_box(&data), &mut parity).expect("the buffers fit");
             black_box(&parity);
         });
         rate.gigabytes_per_second(geometry.plaintext_len_bytes())
     }));
+    // The worst loss that can be read: as many data shards as there is parity.
+    let present: Vec<ShardIndex> = (m..k + m).map(ShardIndex).collect();
+    let missing: Vec<ShardIndex> = (0..m).map(ShardIndex).collect();
     let shard_len = geometry.shard_len_bytes();
     let shards: Vec<&[u8]> = data.chunks(shard_len).chain(parity.chunks(shard_len)).collect();
-    // The worst loss that can be read: as many data shards as there is parity.
-    let present: Vec<(ShardIndex, &[u8])> =
-        (m..k + m).map(|index| (ShardIndex(index), shards[usize::from(index)])).collect();
-    let missing: Vec<ShardIndex> = (0..m).map(ShardIndex).collect();
-    let name = format!("Reed-Solomon {k}+{m} decode, {m} data shards missing");
-    rows.extend(row_if(is_wanted, &name, UNIT, || {
-        let rate = budget.rate(|| {
-            let restored = reconstruct(&geometry, black_box(&present), &missing);
-            black_box(restored.expect("enough shards are present"));
-        });
-        rate.gigabytes_per_second(geometry.plaintext_len_bytes())
-    }));
+    let sources = &shards[usize::from(m)..];
+    let mut restored = vec![0; usize::from(m) * shard_len];
+    let mut restored: Vec<&mut [u8]> = restored.chunks_mut(shard_len).collect();
+    rows.extend(row_if(
+        is_wanted,
+        &format!("{name} decode, {m} data shards missing"),
+        UNIT,
+        || {
+            let rate = budget.rate(|| {
+                let restorer = Restorer::new(geometry, black_box(&present), &missing);
+                let restored = restorer.and_then(|solved| solved.restore(sources, &mut restored));
+                restored.expect("enough shards are present");
+            });
+            rate.gigabytes_per_second(geometry.plaintext_len_bytes())
+        },
+    ));
     Ok(rows)
 }

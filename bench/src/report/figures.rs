@@ -1,0 +1,483 @@
+//! Which figures there are, how each is measured, and what it is compared with.
+//!
+//! Invariant: a figure is one line of `bench load`, so that anybody can measure it alone.
+
+use super::scale::Scale;
+use crate::{
+    args::{Operation, OperationMix},
+    size::format_size,
+    stages::{composed::Way, http::Exchange},
+};
+
+/// Large objects against the composed pipeline. Source: the aim of the project.
+const LARGE_AIM: Aim = Aim::AtLeast(0.7);
+/// Reads with two drives gone against healthy ones. Source: the aim of the project.
+const DEGRADED_AIM: Aim = Aim::AtLeast(0.8);
+/// Small reads against HTTP alone. Source: the aim of the project.
+const SMALL_GET_AIM: Aim = Aim::AtLeast(0.5);
+/// What should be equal. Chosen: the noise of a shared machine.
+const EQUAL_AIM: Aim = Aim::AtLeast(0.9);
+/// Costs that should not grow. Chosen: likewise, and processor time is counted in ticks.
+pub(crate) const FLAT_AIM: Aim = Aim::AtMost(1.25);
+
+/// Bytes of one entry of a listing. Measured: a page of 1,000 keys of `bench` is 330 KB.
+const ENTRY_LEN_BYTES: u64 = 330;
+/// Value of the rows that a commit of a small object writes, beside its content.
+const RECORD_LEN_BYTES: usize = 500;
+/// What `mixed` does. The default of `bench load`, here because its limit follows from it.
+const MIX: &str = "get=70,put=20,stat=5,list=3,delete=2";
+
+/// What is measured beside the server.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Stage {
+    /// The composed pipeline over stripes of a length in bytes.
+    Composed(Way, usize),
+    /// Metadata commits by so many writers, of so many bytes each.
+    Commits(u16, usize),
+    /// HTTP alone.
+    Http(Exchange),
+}
+
+impl Stage {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Composed(way, len_bytes) => way.name(*len_bytes),
+            Self::Commits(writers, len_bytes) => {
+                let size = format_size(*len_bytes as u64);
+                format!("metadata commit of {size}, {writers} at once")
+            }
+            Self::Http(exchange) => exchange.to_string(),
+        }
+    }
+}
+
+/// What a figure is compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Limit {
+    /// One stage.
+    Stage(Stage),
+    /// Two stages that share the cores: their costs per byte added, over all cores.
+    Shared(Stage, Stage),
+    /// Another figure of the same run.
+    Figure(String),
+    /// Operations one after the other, each at its own limit, with weights.
+    Mix(Vec<(f64, Stage)>),
+}
+
+impl Limit {
+    /// The stages that must be measured for it.
+    pub(crate) fn stages(&self) -> Vec<&Stage> {
+        match self {
+            Self::Stage(stage) => vec![stage],
+            Self::Shared(one, other) => vec![one, other],
+            Self::Figure(_) => Vec::new(),
+            Self::Mix(stages) => stages.iter().map(|(_, stage)| stage).collect(),
+        }
+    }
+
+    /// The limit in words.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Stage(stage) => stage.name(),
+            Self::Shared(one, other) => {
+                format!("{} and {} on the same cores", one.name(), other.name())
+            }
+            Self::Figure(row) => row.clone(),
+            Self::Mix(_) => format!("{MIX}, each at its limit"),
+        }
+    }
+}
+
+/// What a ratio should be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Aim {
+    pub(crate) fn is_met(self, ratio: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => ratio >= least,
+            Self::AtMost(most) => ratio <= most,
+        }
+    }
+}
+
+/// In what a figure is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Throughput,
+    Rate,
+}
+
+/// Which server is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// With all six drives.
+    Healthy,
+    /// With four of them.
+    Degraded,
+}
+
+/// When a figure is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// In every round.
+    Rounds,
+    /// In rounds of its own, after most keys of the larger bucket were deleted.
+    AfterDeletes,
+}
+
+/// Objects that are there before the first round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Prepared {
+    pub(crate) bucket: &'static str,
+    pub(crate) len_bytes: u64,
+    pub(crate) objects: u64,
+    /// Number of the first of them that is still there.
+    pub(crate) first: u64,
+}
+
+/// A comparison of a figure.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Comparison {
+    /// Behind the figure's name; empty for the first one.
+    pub(crate) suffix: &'static str,
+    pub(crate) limit: Limit,
+    pub(crate) aim: Option<Aim>,
+}
+
+/// One figure.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Figure {
+    pub(crate) row: String,
+    /// Words behind `bench load`.
+    pub(crate) line: String,
+    pub(crate) unit: Unit,
+    pub(crate) site: Site,
+    pub(crate) phase: Phase,
+    /// What it reads; `None` when it writes.
+    pub(crate) reads: Option<Prepared>,
+    pub(crate) comparisons: Vec<Comparison>,
+}
+
+/// The larger bucket.
+pub(crate) const MANY_KEYS: &str = "many-keys";
+
+impl Figure {
+    fn write(row: String, line: String, unit: Unit) -> Self {
+        let (site, phase) = (Site::Healthy, Phase::Rounds);
+        Self { row, line, unit, site, phase, reads: None, comparisons: Vec::new() }
+    }
+
+    fn read(row: String, line: String, unit: Unit, reads: Prepared) -> Self {
+        Self { reads: Some(reads), ..Self::write(row, line, unit) }
+    }
+
+    fn against(mut self, limit: Limit, aim: Option<Aim>) -> Self {
+        self.comparisons.push(Comparison { suffix: "", limit, aim });
+        self
+    }
+
+    fn and_against(mut self, suffix: &'static str, limit: Limit, aim: Option<Aim>) -> Self {
+        self.comparisons.push(Comparison { suffix, limit, aim });
+        self
+    }
+
+    /// Whether its operations end with a synced write.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.reads.is_none() && !self.line.starts_with("get")
+    }
+
+    /// The command that measures it alone, against any endpoint.
+    pub(crate) fn command(&self) -> String {
+        let objects = self.reads.as_ref().map(|reads| format!(" --objects {}", reads.objects));
+        format!("bench load {}{}", self.line, objects.unwrap_or_default())
+    }
+}
+
+/// All figures, in the order in which they are measured.
+pub(crate) fn all(scale: &Scale) -> Vec<Figure> {
+    let mut figures = large(scale);
+    figures.extend(medium_and_huge(scale));
+    figures.extend(small(scale));
+    figures.extend(tiny(scale));
+    figures.extend(lists(scale));
+    figures
+}
+
+fn stripe_len(len_bytes: u64) -> usize {
+    let stripe = u64::from(node_stripe::Profile::default().stripe_len_bytes);
+    usize::try_from(len_bytes.min(stripe)).expect("a stripe fits into memory")
+}
+
+fn composed(way: Way, len_bytes: u64) -> Stage {
+    Stage::Composed(way, stripe_len(len_bytes))
+}
+
+fn http(operation: Operation, len_bytes: u64, concurrency: u16) -> Stage {
+    Stage::Http(Exchange::new(operation, len_bytes, concurrency))
+}
+
+fn prepared(bucket: &'static str, len_bytes: u64, objects: u64) -> Prepared {
+    Prepared { bucket, len_bytes, objects, first: 0 }
+}
+
+fn put(len_bytes: u64, concurrency: u16) -> Figure {
+    let size = format_size(len_bytes);
+    Figure::write(
+        format!("PUT {size}, {concurrency} at once"),
+        format!("put --size {size} --concurrency {concurrency} --payload unsigned"),
+        Unit::Throughput,
+    )
+}
+
+fn get(reads: Prepared, concurrency: u16) -> Figure {
+    let size = format_size(reads.len_bytes);
+    Figure::read(
+        format!("GET {size}, {concurrency} at once"),
+        format!("get --size {size} --concurrency {concurrency}"),
+        Unit::Throughput,
+        reads,
+    )
+}
+
+fn degraded(figure: &Figure) -> Figure {
+    Figure {
+        row: format!("{}, two drives gone", figure.row),
+        site: Site::Degraded,
+        comparisons: Vec::new(),
+        ..figure.clone()
+    }
+    .against(Limit::Figure(figure.row.clone()), Some(DEGRADED_AIM))
+}
+
+fn large(scale: &Scale) -> Vec<Figure> {
+    let Scale { large: len, concurrency, large_objects, .. } = *scale;
+    let some = concurrency[1];
+    let set = || prepared("large", len, large_objects);
+    let with_http = |way, operation| Limit::Shared(composed(way, len), http(operation, len, some));
+    let mut figures = Vec::new();
+    for (each, is_some) in concurrency.map(|each| (each, each == some)) {
+        let limit = Limit::Stage(composed(Way::Put, len));
+        let figure = put(len, each).against(limit, Some(LARGE_AIM));
+        figures.push(if is_some {
+            let shared = with_http(Way::Put, Operation::Put);
+            figure.and_against(" (limit with HTTP on the same cores)", shared, None)
+        } else {
+            figure
+        });
+    }
+    let mut signed = put(len, some).against(Limit::Stage(composed(Way::Put, len)), None);
+    signed.row = format!("{}, SHA-256 signed", signed.row);
+    signed.line = signed.line.replace("--payload unsigned", "--payload signed");
+    figures.push(signed);
+    let size = format_size(len);
+    let part = len.min(8 << 20);
+    figures.push(
+        Figure::write(
+            format!("multipart {size}, {some} at once"),
+            format!(
+                "multipart --size {size} --part-size {} --concurrency {some} --payload unsigned",
+                format_size(part)
+            ),
+            Unit::Throughput,
+        )
+        .against(Limit::Stage(composed(Way::Put, len)), None),
+    );
+    for (each, is_some) in concurrency.map(|each| (each, each == some)) {
+        let limit = Limit::Stage(composed(Way::Get, len));
+        let figure = get(set(), each).against(limit, Some(LARGE_AIM));
+        if !is_some {
+            figures.push(figure);
+            continue;
+        }
+        let composed_degraded = Limit::Stage(composed(Way::DegradedGet, len));
+        let without =
+            degraded(&figure).and_against(" (limit: composed)", composed_degraded, Some(LARGE_AIM));
+        let shared = with_http(Way::Get, Operation::Get);
+        figures.push(figure.and_against(" (limit with HTTP on the same cores)", shared, None));
+        figures.push(without);
+    }
+    figures.push(
+        Figure::write(
+            format!("GET {size}, {some} at once, first reads"),
+            format!("get --once --size {size} --concurrency {some} --objects {large_objects}"),
+            Unit::Throughput,
+        )
+        .against(Limit::Stage(composed(Way::FirstGet, len)), Some(LARGE_AIM)),
+    );
+    let range = format_size(scale.small);
+    let many = concurrency[2];
+    figures.push(
+        Figure::read(
+            format!("ranged GET {range} of {size}, {many} at once"),
+            format!("ranged-get --size {size} --range-size {range} --concurrency {many}"),
+            Unit::Throughput,
+            set(),
+        )
+        .against(Limit::Stage(http(Operation::Get, scale.small, many)), None),
+    );
+    figures
+}
+
+fn medium_and_huge(scale: &Scale) -> Vec<Figure> {
+    let Scale { medium, huge, concurrency: [one, some, _], .. } = *scale;
+    let set = || prepared("medium", medium, (scale.objects / 4).max(1));
+    let put_limit = |len| Limit::Stage(composed(Way::Put, len));
+    let get_limit = |len| Limit::Stage(composed(Way::Get, len));
+    let healthy = get(set(), some).against(get_limit(medium), None);
+    let without_two = degraded(&healthy);
+    vec![
+        put(medium, one).against(put_limit(medium), None),
+        put(medium, some).against(put_limit(medium), None),
+        get(set(), one).against(get_limit(medium), None),
+        healthy,
+        without_two,
+        put(huge, one).against(put_limit(huge), Some(LARGE_AIM)),
+        get(prepared("huge", huge, 1), one).against(get_limit(huge), Some(LARGE_AIM)),
+    ]
+}
+
+fn small(scale: &Scale) -> Vec<Figure> {
+    let Scale { small, concurrency: [_, _, many], .. } = *scale;
+    vec![
+        put(small, many).against(Limit::Stage(composed(Way::Put, small)), None),
+        get(prepared("small", small, scale.objects), many)
+            .against(Limit::Stage(composed(Way::Get, small)), None),
+    ]
+}
+
+fn tiny(scale: &Scale) -> Vec<Figure> {
+    let Scale { tiny, concurrency: [one, some, many], .. } = *scale;
+    let size = format_size(tiny);
+    let set = || prepared("tiny", tiny, scale.few_keys);
+    let content = usize::try_from(tiny).unwrap_or(0) + RECORD_LEN_BYTES;
+    let commit = |writers| Stage::Commits(writers, content);
+    let unlink = Stage::Commits(many, RECORD_LEN_BYTES);
+    let page = http(Operation::Get, ENTRY_LEN_BYTES * scale.few_keys, some);
+    let rate = |figure: Figure| Figure { unit: Unit::Rate, ..figure };
+    let of_mix = |operation| match operation {
+        Operation::Put => commit(many),
+        Operation::Delete => unlink.clone(),
+        Operation::List => page.clone(),
+        operation => http(operation, tiny, many),
+    };
+    let mix: OperationMix = MIX.parse().expect("a mix in this file is well-formed");
+    let mix = mix.weights().iter().map(|(each, weight)| (*weight as f64, of_mix(*each))).collect();
+    vec![
+        rate(put(tiny, one)).against(Limit::Stage(commit(one)), None),
+        rate(put(tiny, many)).against(Limit::Stage(commit(many)), Some(EQUAL_AIM)),
+        rate(get(set(), one))
+            .against(Limit::Stage(http(Operation::Get, tiny, one)), Some(SMALL_GET_AIM)),
+        rate(get(set(), many))
+            .against(Limit::Stage(http(Operation::Get, tiny, many)), Some(SMALL_GET_AIM)),
+        Figure::read(
+            format!("stat, {many} at once"),
+            format!("stat --size {size} --concurrency {many}"),
+            Unit::Rate,
+            set(),
+        )
+        .against(Limit::Stage(http(Operation::Stat, tiny, many)), None),
+        Figure::write(
+            format!("delete, {many} at once"),
+            format!("delete --size {size} --concurrency {many} --count {}", 2 * scale.objects),
+            Unit::Rate,
+        )
+        .against(Limit::Stage(unlink.clone()), None),
+        Figure::write(
+            format!("mixed {size}, {many} at once"),
+            format!("mixed --size {size} --concurrency {many} --mix {MIX}"),
+            Unit::Rate,
+        )
+        .against(Limit::Mix(mix), None),
+    ]
+}
+
+fn lists(scale: &Scale) -> Vec<Figure> {
+    let Scale { few_keys, many_keys, deleted_keys, concurrency: [_, some, _], .. } = *scale;
+    let list = |row: String, reads: Prepared| {
+        let line = format!("list --size {} --concurrency {some}", format_size(reads.len_bytes));
+        Figure::read(row, line, Unit::Rate, reads)
+    };
+    let few = format!("list page, {few_keys} keys, {some} at once");
+    let page = http(Operation::Get, ENTRY_LEN_BYTES * few_keys, some);
+    let many = prepared(MANY_KEYS, 1, many_keys);
+    let left = Prepared { first: deleted_keys, objects: many_keys - deleted_keys, ..many.clone() };
+    let after = list(format!("list page after {deleted_keys} deletes, {some} at once"), left)
+        .against(Limit::Figure(few.clone()), Some(EQUAL_AIM));
+    vec![
+        list(few.clone(), prepared("tiny", scale.tiny, few_keys)).against(Limit::Stage(page), None),
+        list(format!("list page, {many_keys} keys, {some} at once"), many)
+            .against(Limit::Figure(few), Some(EQUAL_AIM)),
+        Figure { phase: Phase::AfterDeletes, ..after },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command, LoadArgs};
+
+    fn scales() -> Vec<Scale> {
+        [
+            &["bench", "report"][..],
+            &["bench", "report", "--full"],
+            &["bench", "report", "--rehearse"],
+        ]
+        .map(|line| match Cli::parse_from(line).command {
+            Command::Report(args) => Scale::new(&args),
+            command => panic!("not report: {command:?}"),
+        })
+        .into()
+    }
+
+    #[test]
+    fn every_figure_has_a_name_of_its_own_a_line_that_parses_and_a_limit() {
+        for scale in scales() {
+            let figures = all(&scale);
+            let names: BTreeSet<&str> = figures.iter().map(|figure| figure.row.as_str()).collect();
+            assert_eq!(names.len(), figures.len());
+            for figure in &figures {
+                let command = figure.command();
+                let words = command.strip_prefix("bench load ").unwrap().split(' ');
+                LoadArgs::from_words(words).unwrap_or_else(|error| panic!("{command}: {error}"));
+                assert_eq!(figure.comparisons[0].suffix, "", "{}", figure.row);
+            }
+        }
+    }
+
+    #[test]
+    fn figures_that_others_are_compared_with_come_first() {
+        for scale in scales() {
+            let figures = all(&scale);
+            for (index, figure) in figures.iter().enumerate() {
+                for comparison in &figure.comparisons {
+                    if let Limit::Figure(row) = &comparison.limit {
+                        let at = figures.iter().position(|other| other.row == *row).unwrap();
+                        assert!(at < index, "{}", figure.row);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_aims_of_the_project_are_there() {
+        let figures = all(&scales()[0]);
+        let aim = |row: &str| {
+            figures.iter().find(|figure| figure.row == row).expect(row).comparisons[0].aim
+        };
+        assert_eq!(aim("PUT 64MiB, 8 at once"), Some(Aim::AtLeast(0.7)));
+        assert_eq!(aim("GET 64MiB, 32 at once"), Some(Aim::AtLeast(0.7)));
+        assert_eq!(aim("GET 64MiB, 8 at once, two drives gone"), Some(Aim::AtLeast(0.8)));
+        assert_eq!(aim("GET 4KiB, 32 at once"), Some(Aim::AtLeast(0.5)));
+        assert_eq!(aim("list page after 100000 deletes, 8 at once"), Some(Aim::AtLeast(0.9)));
+        assert!(Aim::AtMost(1.25).is_met(1.2) && !Aim::AtMost(1.25).is_met(1.3));
+    }
+}

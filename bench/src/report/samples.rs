@@ -1,0 +1,115 @@
+//! What was measured, by name, round after round.
+
+use std::collections::BTreeMap;
+
+use crate::{load::Total, stages::composed::Throughput};
+
+/// One measurement.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sample {
+    /// What was done, in what time, for what cost.
+    pub(crate) total: Total,
+    /// Operations that failed.
+    pub(crate) errors: u64,
+}
+
+impl Sample {
+    pub(crate) fn ops_per_second(&self) -> f64 {
+        self.total.count as f64 / self.total.seconds.max(f64::EPSILON)
+    }
+
+    pub(crate) fn mb_per_second(&self) -> f64 {
+        self.total.bytes as f64 / 1e6 / self.total.seconds.max(f64::EPSILON)
+    }
+
+    /// Cores that the server kept busy.
+    pub(crate) fn server_cores(&self) -> f64 {
+        self.total.cpu_seconds_server / self.total.seconds.max(f64::EPSILON)
+    }
+
+    /// Cores that we kept busy.
+    pub(crate) fn client_cores(&self) -> f64 {
+        self.total.cpu_seconds_client / self.total.seconds.max(f64::EPSILON)
+    }
+
+    /// Processor time of the server per gigabyte.
+    pub(crate) fn server_cost(&self) -> f64 {
+        self.total.cpu_seconds_server / (self.total.bytes as f64 / 1e9).max(f64::EPSILON)
+    }
+
+    /// Processor time of both per gigabyte.
+    pub(crate) fn whole_cost(&self) -> f64 {
+        let both = self.total.cpu_seconds_server + self.total.cpu_seconds_client;
+        both / (self.total.bytes as f64 / 1e9).max(f64::EPSILON)
+    }
+}
+
+impl From<Throughput> for Sample {
+    fn from(throughput: Throughput) -> Self {
+        let total = Total {
+            seconds: throughput.seconds,
+            bytes: throughput.bytes,
+            cpu_seconds_client: throughput.cpu_seconds,
+            ..Total::default()
+        };
+        Self { total, errors: 0 }
+    }
+}
+
+/// All measurements.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Samples(BTreeMap<String, Vec<Sample>>);
+
+impl Samples {
+    pub(crate) fn add(&mut self, name: &str, sample: Sample) {
+        self.0.entry(name.to_owned()).or_default().push(sample);
+    }
+
+    /// The median measurement by rate, the lower one of two: all its figures belong together.
+    pub(crate) fn median(&self, name: &str) -> Option<Sample> {
+        let mut samples = self.0.get(name)?.clone();
+        samples.sort_by(|one, other| one.ops_per_second().total_cmp(&other.ops_per_second()));
+        if samples.iter().all(|sample| sample.total.count == 0) {
+            samples.sort_by(|one, other| one.mb_per_second().total_cmp(&other.mb_per_second()));
+        }
+        samples.get(samples.len().checked_sub(1)? / 2).copied()
+    }
+
+    /// Operations that failed in all measurements of a name.
+    pub(crate) fn errors(&self, name: &str) -> u64 {
+        self.0.get(name).map_or(0, |samples| samples.iter().map(|sample| sample.errors).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(count: u64, cpu_seconds_server: f64) -> Sample {
+        let total = Total { seconds: 2.0, count, cpu_seconds_server, ..Total::default() };
+        Sample { total, errors: 1 }
+    }
+
+    #[test]
+    fn the_median_is_one_measurement_with_all_its_figures() {
+        let mut samples = Samples::default();
+        assert_eq!(samples.median("put"), None);
+        for (count, cpu) in [(30, 3.0), (10, 1.0), (20, 4.0)] {
+            samples.add("put", sample(count, cpu));
+        }
+        let median = samples.median("put").unwrap();
+        assert_eq!((median.ops_per_second(), median.server_cores()), (10.0, 2.0));
+        assert_eq!(samples.errors("put"), 3);
+        samples.add("put", sample(40, 9.0));
+        assert_eq!(samples.median("put").unwrap().total.count, 20, "the lower one of two");
+    }
+
+    #[test]
+    fn stages_without_operations_are_ordered_by_bytes() {
+        let mut samples = Samples::default();
+        for bytes in [3_000_000, 9_000_000, 6_000_000] {
+            samples.add("md5", Throughput { bytes, seconds: 1.0, cpu_seconds: 0.5 }.into());
+        }
+        assert_eq!(samples.median("md5").unwrap().mb_per_second(), 6.0);
+    }
+}

@@ -60,12 +60,14 @@ fn arrows_of(package: &Package) -> BTreeSet<String> {
     let is_ours =
         |dependency: &&Dependency| dependency.path.is_some() && dependency.name != package.name;
     let ours = || package.dependencies.iter().filter(is_ours);
+    // No feature that ships brings a package in: an optional one is there for tests and fuzzing.
+    let for_tests = |dependency: &&Dependency| dependency.optional || dependency.is_for_tests();
     let always: BTreeSet<String> = ours()
-        .filter(|dependency| !dependency.is_for_tests())
+        .filter(|dependency| !for_tests(dependency))
         .map(|dependency| dependency.name.clone())
         .collect();
     let tests_only = ours()
-        .filter(|dependency| dependency.is_for_tests() && !always.contains(&dependency.name))
+        .filter(|dependency| for_tests(dependency) && !always.contains(&dependency.name))
         .map(|dependency| format!("{}{TESTS_ONLY}", dependency.name));
     tests_only.chain(always.iter().cloned()).collect()
 }
@@ -141,6 +143,17 @@ mod tests {
     #[test]
     fn an_arrow_for_tests_is_not_an_arrow_for_everything() {
         assert_eq!(whats(&DOCUMENT.replace(" (tests)", "")).len(), 2);
+    }
+
+    #[test]
+    fn an_optional_arrow_is_one_for_tests() {
+        let mut workspace = workspace();
+        workspace.packages[1].dependencies.remove(1);
+        workspace.packages[1].dependencies[0].optional = true;
+        let document =
+            DOCUMENT.replace("gateway-meta -> node-proto", "gateway-meta -> node-proto (tests)");
+        assert_eq!(differences("A.md", &document, &workspace).unwrap(), []);
+        assert_eq!(differences("A.md", DOCUMENT, &workspace).unwrap().len(), 2);
     }
 
     #[test]

@@ -53,6 +53,9 @@ pub struct Dependency {
     pub kind: Option<String>,
     /// Set when it is a path, so one of ours.
     pub path: Option<String>,
+    /// Whether only a feature brings it in.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// A build target.
@@ -187,6 +190,7 @@ pub(crate) mod sample {
                         name: (*name).to_owned(),
                         kind: kind.map(str::to_owned),
                         path: is_ours.then(|| "/w".to_owned()),
+                        optional: false,
                     })
                     .collect(),
                 targets: Vec::new(),

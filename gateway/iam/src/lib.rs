@@ -14,6 +14,8 @@
 
 mod authorize;
 mod directory;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod names;
 mod record;
 

@@ -26,6 +26,8 @@ mod copy;
 mod data;
 mod delete;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod gate;
 mod get;
 mod key_locks;

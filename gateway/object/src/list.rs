@@ -35,15 +35,16 @@ impl Engine {
     }
 }
 
-struct Walk {
-    bucket: BucketId,
-    selection: Selection,
-    after: Option<String>,
-    limit: usize,
+/// One page of a listing, to be read from a snapshot.
+pub(crate) struct Walk {
+    pub(crate) bucket: BucketId,
+    pub(crate) selection: Selection,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: usize,
 }
 
 impl Walk {
-    fn page(&self, snapshot: &dyn MetaSnapshot) -> Result<ListPage, Fault> {
+    pub(crate) fn page(&self, snapshot: &dyn MetaSnapshot) -> Result<ListPage, Fault> {
         let mut cursor = snapshot.cursor(Table::Cur, self.rows());
         let mut entries = Vec::new();
         while let Some((row_key, value)) = cursor.next().map_err(read_fault)? {

@@ -31,6 +31,8 @@ mod bucket;
 mod chunk;
 mod data;
 mod envelope;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod hpke_base;
 mod random;
 mod root;

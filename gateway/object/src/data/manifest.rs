@@ -150,7 +150,12 @@ pub(crate) struct Stripe {
 }
 
 impl Stripe {
-    fn new(manifest: ManifestId, page: Arc<ManifestPage>, index: u32) -> Result<Self, Fault> {
+    /// The stripe of a page that [`decode_page`] accepted.
+    pub(crate) fn new(
+        manifest: ManifestId,
+        page: Arc<ManifestPage>,
+        index: u32,
+    ) -> Result<Self, Fault> {
         let damaged = |what: &str| corrupt(format!("stripe {index} of {manifest:?}: {what}"));
         let position = index
             .checked_sub(page.first_stripe)

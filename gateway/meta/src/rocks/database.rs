@@ -9,6 +9,7 @@ use rocksdb::{
 };
 
 use super::config::RocksConfig;
+use super::log_check::{self, LogFault};
 use super::options;
 use crate::apply::View;
 use crate::{KeyRange, ReadError, Table};
@@ -52,6 +53,17 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// Opening would drop commits that were answered. Restore the directory from a copy.
+    #[error(
+        "metadata in {directory} are damaged ({reason}): opening them would lose what was stored \
+         since; restore the directory from a copy"
+    )]
+    Damaged {
+        /// The directory.
+        directory: String,
+        /// Which file, and where.
+        reason: String,
+    },
     /// The medium failed, or the database is damaged.
     #[error("metadata cannot be opened: {reason}")]
     Io {
@@ -81,6 +93,7 @@ impl Database {
             directory: directory.display().to_string(),
             source,
         })?;
+        refuse_damaged(directory)?;
         refuse_foreign(directory)?;
         let cache = Cache::new_lru_cache(config.block_cache_bytes);
         let default = (DEFAULT_COLUMN_FAMILY_NAME, options::default_family());
@@ -211,6 +224,17 @@ fn make_durable_directory(directory: &Path) -> std::io::Result<()> {
         std::fs::File::open(parent)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Looks whether RocksDB would find everything that was answered.
+fn refuse_damaged(directory: &Path) -> Result<(), OpenError> {
+    log_check::check(directory).map_err(|fault| match fault {
+        LogFault::Io { .. } => OpenError::Io { reason: fault.to_string() },
+        LogFault::Rotten { .. } | LogFault::NoCurrent => OpenError::Damaged {
+            directory: directory.display().to_string(),
+            reason: fault.to_string(),
+        },
+    })
 }
 
 /// Looks at what the directory holds before anything in it is changed.

@@ -19,6 +19,7 @@ mod committer;
 mod config;
 mod database;
 mod group;
+mod log_check;
 mod options;
 mod queue;
 mod snapshot;

@@ -32,6 +32,80 @@ async fn a_snapshot_outlives_its_store_and_holds_the_directory() {
     drop(open(directory.path()));
 }
 
+/// Copies the files of a closed store.
+fn copy_files(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Names of the files of `directory` that begin or end as said.
+fn files_like(directory: &std::path::Path, start: &str, end: &str) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let is_like = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with(start) && name.ends_with(end)
+    };
+    paths.filter(is_like).collect()
+}
+
+#[tokio::test]
+async fn a_flipped_bit_never_drops_an_answered_commit() {
+    let parent = tempfile::tempdir().unwrap();
+    let good = parent.path().join("good");
+    // Some rows in a table file, some in the log only.
+    for round in 0..2 {
+        let store = open(&good);
+        for number in 0..20 {
+            let seq = round * 20 + number;
+            store.commit(put(seq, Table::Cur, format!("row {seq}"), &[7; 40])).await.unwrap();
+        }
+        store.close().await.unwrap();
+        drop(store);
+    }
+    let kinds = [files_like(&good, "", ".log"), files_like(&good, "MANIFEST", "")];
+    for (number, file) in kinds.iter().flatten().enumerate() {
+        let bytes = std::fs::read(file).unwrap();
+        let mut refused = 0;
+        for at in (0..bytes.len()).step_by(1 + bytes.len() / 60) {
+            let copy = parent.path().join(format!("copy-{number}-{at}"));
+            copy_files(&good, &copy);
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            std::fs::write(copy.join(file.file_name().unwrap()), bad).unwrap();
+            match RocksMetaStore::open(config(&copy)) {
+                Ok(store) => {
+                    for seq in 0..40 {
+                        let row = store.get(Table::Cur, format!("row {seq}").as_bytes()).unwrap();
+                        assert!(row.is_some(), "byte {at} of {file:?} lost row {seq}");
+                    }
+                }
+                Err(OpenError::Damaged { .. }) => refused += 1,
+                Err(error) => panic!("byte {at} of {file:?}: {error}"),
+            }
+            std::fs::remove_dir_all(&copy).unwrap();
+        }
+        assert!(refused > 0, "{file:?} was never refused");
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_its_manifest_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.commit(put(1, Table::Cur, "a", b"1")).await.unwrap();
+    drop(store);
+    let current = std::fs::read(directory.path().join("CURRENT")).unwrap();
+    std::fs::remove_file(directory.path().join("CURRENT")).unwrap();
+    let refused = RocksMetaStore::open(config(directory.path()));
+    assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{refused:?}");
+    std::fs::write(directory.path().join("CURRENT"), current).unwrap();
+    let store = open(directory.path());
+    assert_eq!(store.get(Table::Cur, b"a").unwrap().as_deref(), Some(&b"1"[..]));
+}
+
 #[test]
 fn a_foreign_database_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! A cluster in memory: devices with faults, a metadata store, and a data path on top whose
 //! workers are stepped by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -68,6 +68,8 @@ struct SimState {
     faults: Faults,
     shards: BTreeMap<ShardKey, (ShardRoot, Vec<u8>)>,
     damaged: Vec<ShardKey>,
+    /// Shards whose records are damaged around their content.
+    frayed: BTreeSet<ShardKey>,
     gets: usize,
     puts: usize,
 }
@@ -188,6 +190,16 @@ impl SimDevice {
         bytes[bit / 8] ^= 1 << (bit % 8);
     }
 
+    /// Damages what the device keeps of a shard besides its content.
+    pub(crate) fn fray(&self, key: ShardKey) {
+        self.state.lock().frayed.insert(key);
+    }
+
+    /// Whether [`Self::fray`] was mended for all shards.
+    pub(crate) fn is_unfrayed(&self) -> bool {
+        self.state.lock().frayed.is_empty()
+    }
+
     /// What a scrub of the device would report.
     pub(crate) fn report_damaged(&self, key: ShardKey) {
         self.state.lock().damaged.push(key);
@@ -249,6 +261,7 @@ impl SimDevice {
             Some((old, _)) if *old != root && !replacing => Err(PutShardError::Conflict { key }),
             _ => {
                 state.mark += 1;
+                state.frayed.remove(&key);
                 state.shards.insert(key, (root, payload.to_vec()));
                 Ok(())
             }
@@ -282,6 +295,10 @@ impl ShardService for SimDevice {
     async fn verify(&self, key: ShardKey) -> Result<ShardEntry, GetShardError> {
         let state = self.state.lock();
         let device = self.id;
+        if state.frayed.contains(&key) {
+            let reason = "its trailer is damaged".to_owned();
+            return Err(GetShardError::Damaged { key, device, reason });
+        }
         let (root, bytes) =
             state.shards.get(&key).ok_or(GetShardError::NotFound { key, device })?;
         Ok(ShardEntry { key, len_bytes: bytes.len() as u64, root: *root })

@@ -68,8 +68,9 @@ impl Repair {
         let exists = self.data.rows.get(Table::Mf, &key::mf(manifest, 0))?.is_some();
         let stripe = self.data.manifests.stripe(manifest, stripe_index)?.filter(|_| exists);
         let Some(stripe) = stripe else { return self.drop_row(row_key, value).await };
-        let restored = if self.can_help(&stripe, ShardSet(record.suspects))? {
-            restore(&self.data, &self.throttle, &stripe, Scope::Whole).await
+        let suspects = ShardSet(record.suspects);
+        let restored = if self.can_help(&stripe, suspects)? {
+            restore(&self.data, &self.throttle, &stripe, Scope::Whole { suspects }).await
         } else {
             Ok(Restored::Waiting)
         };

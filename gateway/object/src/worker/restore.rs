@@ -1,6 +1,7 @@
 //! Recreating shards from intact ones.
 //!
 //! Invariants:
+//! - a shard that a device calls damaged is stored anew, also when its content can be read;
 //! - a source is used only if its whole content hashes to the root in the manifest;
 //! - what was recreated is stored only if it hashes to its own root.
 //!
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use node_proto::ShardIndex;
+use node_proto::{GetShardError, ShardIndex};
 use node_stripe::shard_root;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -45,8 +46,8 @@ pub(super) enum Restored {
 /// Which shards to look at.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scope {
-    /// All of them.
-    Whole,
+    /// All of them; of the suspects not only the content, but all that the device keeps of it.
+    Whole { suspects: ShardSet },
     /// One that is known to be missing, and as many others as it takes to recreate it.
     Missing(ShardIndex),
 }
@@ -74,6 +75,8 @@ impl Throttle {
 struct Found {
     intact: Vec<(ShardIndex, Bytes)>,
     bad: Vec<ShardIndex>,
+    /// Intact ones whose record on the device is damaged around them: they are stored anew.
+    frayed: Vec<(ShardIndex, Bytes)>,
     unreachable: usize,
 }
 
@@ -91,11 +94,9 @@ pub(super) async fn restore(
     let _reservation =
         data.memory.reserve(2 * shard_count * shard_len, Share::General, wait_max).await?;
     let found = look(data, stripe, scope).await?;
-    if found.bad.is_empty() {
-        let reached_all = found.unreachable == 0;
-        return Ok(if reached_all { Restored::Whole } else { Restored::Waiting });
-    }
-    if found.intact.len() < usize::from(stripe.geometry.k()) {
+    let is_beyond_repair =
+        !found.bad.is_empty() && found.intact.len() < usize::from(stripe.geometry.k());
+    if is_beyond_repair {
         return Ok(Restored::TooFew);
     }
     let unreachable = found.unreachable;
@@ -129,7 +130,10 @@ async fn look(data: &Arc<Inner>, stripe: &Stripe, scope: Scope) -> Result<Found,
     let all: Vec<ShardIndex> = (0..stripe.geometry.shard_count()).map(ShardIndex).collect();
     let mut found = Found::default();
     match scope {
-        Scope::Whole => found.add(data, stripe, all).await?,
+        Scope::Whole { suspects } => {
+            found.add(data, stripe, all).await?;
+            found.verify(data, stripe, suspects).await?;
+        }
         Scope::Missing(missing) => {
             found.bad.push(missing);
             let mut others = all.into_iter().filter(|index| *index != missing);
@@ -170,13 +174,43 @@ impl Found {
         }
         Ok(())
     }
+
+    /// Lets the devices look at the records of intact suspects.
+    async fn verify(
+        &mut self,
+        data: &Arc<Inner>,
+        stripe: &Stripe,
+        suspects: ShardSet,
+    ) -> Result<(), Fault> {
+        for (index, bytes) in &self.intact {
+            if !suspects.contains(*index) {
+                continue;
+            }
+            let Some(slot) = slot_of(data, stripe, *index)? else { continue };
+            match slot.service.verify(stripe.shard_key(*index)).await {
+                Ok(_) => {}
+                Err(GetShardError::Damaged { .. } | GetShardError::NotFound { .. }) => {
+                    self.frayed.push((*index, bytes.clone()));
+                }
+                Err(GetShardError::Busy { .. } | GetShardError::Offline { .. }) => {
+                    self.unreachable += 1;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
+/// The shards to store anew.
 async fn recreate(
     data: &Inner,
     stripe: &Stripe,
-    found: Found,
+    mut found: Found,
 ) -> Result<Vec<(ShardIndex, Bytes)>, Fault> {
+    let frayed = std::mem::take(&mut found.frayed);
+    if found.bad.is_empty() {
+        return Ok(frayed);
+    }
     let geometry = stripe.geometry;
     let roots = stripe.record().roots.clone();
     let recreated = data
@@ -192,7 +226,8 @@ async fn recreate(
             if made.iter().all(is_right) { Ok(made) } else { Err(corrupt("roots contradict data")) }
         })
         .await??;
-    Ok(recreated.into_iter().map(|(index, bytes)| (index, Bytes::from(bytes))).collect())
+    let recreated = recreated.into_iter().map(|(index, bytes)| (index, Bytes::from(bytes)));
+    Ok(recreated.chain(frayed).collect())
 }
 
 #[cfg(test)]

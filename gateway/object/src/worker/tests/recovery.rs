@@ -70,6 +70,33 @@ async fn what_a_scrub_finds_is_repaired_bit_for_bit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shard_whose_record_is_damaged_around_it_is_stored_anew() {
+    let cluster = Cluster::new(6);
+    let data = cluster.open(small_stripes()).await;
+    let mut workers = data.workers();
+    let body = data.put_bytes(&payload(LEN, 1)).await;
+    let whole = contents(&cluster);
+    let device = &cluster.devices[2];
+    let keys = device.keys();
+    for (number, key) in keys.iter().enumerate() {
+        device.fray(*key);
+        device.report_damaged(*key);
+        if number == 0 {
+            // Beside one of another device that is damaged all through.
+            let other = cluster.devices[3].keys();
+            let same =
+                |other: &&ShardKey| (other.manifest, other.stripe) == (key.manifest, key.stripe);
+            cluster.devices[3].flip(*other.iter().find(same).unwrap(), 77);
+        }
+    }
+    workers.repair_all().await;
+    assert!(device.is_unfrayed());
+    assert!(contents(&cluster) == whole);
+    assert_eq!(data.repair_status().await.unwrap().repaired_shards, keys.len() as u64 + 1);
+    assert_eq!(data.get_bytes(body, LEN).await.unwrap(), payload(LEN, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn stripes_with_the_least_margin_are_repaired_first() {
     let cluster = Cluster::new(6);
     let data = cluster.open(small_stripes()).await;

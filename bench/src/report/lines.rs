@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    figures::{Aim, FLAT_AIM, Figure, Limit, Stage, Unit},
+    figure::{Aim, Comparison, Figure, Limit, Stage, Unit},
+    figures::FLAT_AIM,
     samples::{Sample, Samples},
     scale::Scale,
 };
@@ -54,7 +55,7 @@ impl Measured<'_> {
     pub(crate) fn lines(&self, figure: &Figure) -> Vec<Line> {
         let Some(sample) = self.samples.median(&figure.row) else { return Vec::new() };
         let value = in_unit(&sample, figure.unit);
-        let line = |comparison: &super::figures::Comparison| {
+        let line = |comparison: &Comparison| {
             let limit = self.limit(&comparison.limit, figure.unit);
             Line {
                 row: format!("{}{}", figure.row, comparison.suffix),
@@ -197,7 +198,7 @@ fn unit_name(unit: Unit) -> &'static str {
 mod tests {
     use super::*;
     use crate::load::Total;
-    use crate::report::figures::{Comparison, Phase, Site};
+    use crate::report::figure::{Phase, Site};
 
     fn sample(count: u64, megabytes: u64, server: f64, client: f64) -> Sample {
         let total = Total {

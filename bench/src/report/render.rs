@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{figures::Aim, lines::Line};
+use super::{figure::Aim, lines::Line};
 use crate::row::number;
 
 /// Where a document wants the table.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use gateway_seal::{ChunkIndex, ChunkPosition, ChunkSealer};
 use node_proto::{ByteRange, GetShardError, ShardIndex};
-use node_stripe::{StripeChunk, StripeGeometry, shard_root};
+use node_stripe::{ChunkPlace, Restorer, StripeChunk, StripeGeometry, shard_root};
 use tokio::time::Instant;
 
 use super::Inner;
@@ -119,12 +119,10 @@ pub(crate) async fn read(
         bad = fetch.failed_for_good;
         let (opening, from) = (Arc::clone(&window), Arc::clone(&fetched));
         let wanted = Arc::clone(&chunks);
+        let work_len = window.plaintext().len() + fetched.restored_from_len_bytes();
         let job = move || open(&opening, &wanted, &from, buffer);
-        let opened = if window.plaintext().len() < HAND_OFF_LEN_BYTES_MIN {
-            job()
-        } else {
-            data.cpu.run(job).await?
-        };
+        let opened =
+            if work_len < HAND_OFF_LEN_BYTES_MIN { job() } else { data.cpu.run(job).await? };
         let refused = match opened {
             Ok(buffer) => {
                 let start = window.range.start - window.plaintext().start;
@@ -158,26 +156,53 @@ fn open(
     window: &Window,
     chunks: &[StripeChunk],
     fetched: &Fetched,
-    mut buffer: Buffer,
+    buffer: Buffer,
 ) -> Result<Buffer, (ShardSet, Buffer)> {
-    let (stripe, geometry) = (&window.stripe, &window.stripe.geometry);
+    let geometry = &window.stripe.geometry;
     let base = window.plaintext().start;
-    let mut refused = ShardSet::default();
+    let mut opening = Opening { window, base, buffer, refused: ShardSet::default() };
+    // Chunks that are made from other shards, by where they start within theirs.
+    let mut rows: BTreeMap<usize, Vec<(StripeChunk, ChunkPlace)>> = BTreeMap::new();
     for chunk in chunks {
         let place = geometry.locate(*chunk).expect("a chunk of this geometry");
-        let plain = geometry.plaintext_range(*chunk).expect("a chunk of this geometry");
+        match fetched.ranges.get(&place.shard) {
+            Some((range, bytes)) => {
+                let sealed = &bytes[place.offset_bytes - range.start..][..place.sealed_len_bytes];
+                opening.open(*chunk, place.shard, sealed);
+            }
+            None => rows.entry(place.offset_bytes).or_default().push((*chunk, place)),
+        }
+    }
+    if let Some(restoration) = &fetched.restoration {
+        restoration.open_rows(geometry, &rows, &mut opening);
+    }
+    let Opening { buffer, refused, .. } = opening;
+    if refused.is_empty() { Ok(buffer) } else { Err((refused, buffer)) }
+}
+
+/// Plaintext in the making.
+struct Opening<'a> {
+    window: &'a Window,
+    /// Where the buffer starts within the stripe's plaintext.
+    base: usize,
+    buffer: Buffer,
+    /// Shards of chunks that did not open.
+    refused: ShardSet,
+}
+
+impl Opening<'_> {
+    fn open(&mut self, chunk: StripeChunk, shard: ShardIndex, sealed: &[u8]) {
+        let (stripe, geometry) = (&self.window.stripe, &self.window.stripe.geometry);
+        let plain = geometry.plaintext_range(chunk).expect("a chunk of this geometry");
         let position = ChunkPosition {
             index: ChunkIndex(stripe.first_chunk() + u64::from(chunk.0)),
             is_last: stripe.is_last() && chunk.0 as usize + 1 == geometry.chunk_count(),
         };
-        let (range, bytes) = &fetched.ranges[&place.shard];
-        let sealed = &bytes[place.offset_bytes - range.start..][..place.sealed_len_bytes];
-        let out = &mut buffer.as_mut()[plain.start - base..plain.end - base];
-        if window.sealer.open_into(position, sealed, out).is_err() {
-            refused.insert(place.shard);
+        let out = &mut self.buffer.as_mut()[plain.start - self.base..plain.end - self.base];
+        if self.window.sealer.open_into(position, sealed, out).is_err() {
+            self.refused.insert(shard);
         }
     }
-    if refused.is_empty() { Ok(buffer) } else { Err((refused, buffer)) }
 }
 
 /// Which shards are damaged, given that chunks of `refused` did not open. A shard that was read
@@ -189,16 +214,15 @@ async fn blame(
     fetched: &Fetched,
     refused: ShardSet,
 ) -> Result<ShardSet, Fault> {
-    let restored = ShardSet(refused.0 & fetched.restored.0);
-    let mut found = ShardSet(refused.0 & !restored.0);
-    if restored.is_empty() {
+    let read = |shard: &ShardIndex| refused.contains(*shard);
+    let mut found = ShardSet::default();
+    fetched.ranges.keys().copied().filter(read).for_each(|shard| found.insert(shard));
+    let Some(restoration) = fetched.restoration.as_ref().filter(|_| found != refused) else {
         return Ok(found);
-    }
-    for index in (0..stripe.geometry.shard_count()).map(ShardIndex) {
-        if fetched.sources.contains(index)
-            && matches!(whole_shard(data, stripe, index).await?, WholeShard::Bad)
-        {
-            found.insert(index);
+    };
+    for index in restoration.restorer.sources() {
+        if matches!(whole_shard(data, stripe, *index).await?, WholeShard::Bad) {
+            found.insert(*index);
         }
     }
     Ok(found)
@@ -253,11 +277,64 @@ pub(crate) fn slot_of(
 
 /// The needed columns of the needed shards.
 struct Fetched {
+    /// Those that were read.
     ranges: BTreeMap<ShardIndex, (Range<usize>, Bytes)>,
-    /// Shards that were reconstructed.
-    restored: ShardSet,
-    /// Shards they were reconstructed from.
-    sources: ShardSet,
+    /// What the others are made from.
+    restoration: Option<Restoration>,
+}
+
+/// Shards to be made from others, while their chunks are opened.
+struct Restoration {
+    restorer: Restorer,
+    /// In the order in which the restorer makes them.
+    wanted: Vec<ShardIndex>,
+    /// The columns that the sources hold.
+    hull: Range<usize>,
+    /// In the order in which the restorer takes them.
+    sources: Vec<Bytes>,
+}
+
+impl Fetched {
+    /// Bytes that must be decoded from.
+    fn restored_from_len_bytes(&self) -> usize {
+        self.restoration.as_ref().map_or(0, |from| from.hull.len() * from.sources.len())
+    }
+}
+
+impl Restoration {
+    /// Makes the columns of one row of chunks after the other and opens the chunks while they are
+    /// in the processor's caches: whole shards would be written to memory and read again.
+    fn open_rows(
+        &self,
+        geometry: &StripeGeometry,
+        rows: &BTreeMap<usize, Vec<(StripeChunk, ChunkPlace)>>,
+        opening: &mut Opening<'_>,
+    ) {
+        metrics::counter!("datamesh_stripe_reconstructions_total").increment(1);
+        // One buffer for each shard: long allocations cost more than the decoding.
+        let mut made = vec![Vec::new(); self.wanted.len()];
+        for (start, chunks) in rows {
+            let end = chunks.iter().map(|(_, place)| place.range().end).max().unwrap_or(*start);
+            let columns = geometry.column_range(*start..end).expect("within the shard");
+            self.restore(&columns, &mut made);
+            for (chunk, place) in chunks {
+                let of_shard =
+                    self.wanted.iter().zip(&made).find(|(shard, _)| **shard == place.shard);
+                let (_, made) = of_shard.expect("what was not read is restored");
+                let sealed = &made[place.offset_bytes - columns.start..][..place.sealed_len_bytes];
+                opening.open(*chunk, place.shard, sealed);
+            }
+        }
+    }
+
+    /// Makes some columns of each of the wanted shards.
+    fn restore(&self, columns: &Range<usize>, made: &mut [Vec<u8>]) {
+        let within = columns.start - self.hull.start..columns.end - self.hull.start;
+        let sources: Vec<&[u8]> = self.sources.iter().map(|bytes| &bytes[within.clone()]).collect();
+        made.iter_mut().for_each(|made| made.resize(columns.len(), 0));
+        let mut made: Vec<&mut [u8]> = made.iter_mut().map(Vec::as_mut_slice).collect();
+        self.restorer.restore(&sources, &mut made).expect("equal ranges in whole columns");
+    }
 }
 
 type Answer = (u64, Result<Bytes, GetShardError>);
@@ -316,16 +393,22 @@ impl<'a> Fetch<'a> {
         loop {
             let missing = self.missing();
             if missing.is_empty() {
-                return Ok(self.fetched(BTreeMap::new(), ShardSet::default()));
+                return Ok(self.fetched(None));
             }
             let to_restore = ShardSet(missing.0 & (self.failed.0 | self.hedged.0));
             if !to_restore.is_empty() {
-                let hull = self.hull(to_restore);
+                let k = usize::from(self.geometry.k());
+                // What is merely late is made as well, once there is enough to make it from.
+                let hull = self.hull(missing);
                 let sources = self.sources(&hull);
-                if sources.len() >= usize::from(self.geometry.k()) {
-                    return self.restore(to_restore, hull, sources).await;
+                if sources.len() >= k {
+                    return self.restoring(missing, hull, &sources);
                 }
-                self.ask_more(to_restore, &hull, sources.len())?;
+                let hull = self.hull(to_restore);
+                let source_count = self.sources(&hull).len();
+                if source_count < k {
+                    self.ask_more(to_restore, &hull, source_count)?;
+                }
             }
             if self.answers.is_empty() {
                 let readable = (0..self.geometry.shard_count())
@@ -464,55 +547,39 @@ impl<'a> Fetch<'a> {
         start..ranges().map(|range| range.end).max().unwrap_or(start)
     }
 
-    fn sources(&self, hull: &Range<usize>) -> Vec<(ShardIndex, Bytes)> {
+    fn sources(&self, hull: &Range<usize>) -> BTreeMap<ShardIndex, Bytes> {
         let covering = |shard: &ShardIndex| Some((*shard, self.have_covering(*shard, hull)?));
         self.have.keys().filter_map(covering).collect()
     }
 
-    async fn restore(
-        &mut self,
+    fn restoring(
+        &self,
         wanted: ShardSet,
         hull: Range<usize>,
-        sources: Vec<(ShardIndex, Bytes)>,
+        sources: &BTreeMap<ShardIndex, Bytes>,
     ) -> Result<Fetched, Fault> {
-        let mut used = ShardSet::default();
-        sources.iter().for_each(|(shard, _)| used.insert(*shard));
         let wanted: Vec<ShardIndex> =
             self.needed.keys().copied().filter(|shard| wanted.contains(*shard)).collect();
-        let geometry = self.geometry;
-        let job = move || {
-            let present: Vec<(ShardIndex, &[u8])> =
-                sources.iter().map(|(shard, bytes)| (*shard, &bytes[..])).collect();
-            node_stripe::reconstruct(&geometry, &present, &wanted)
-        };
-        let len_bytes = hull.len() * usize::from(geometry.k());
-        let restored =
-            if len_bytes < HAND_OFF_LEN_BYTES_MIN { job() } else { self.data.cpu.run(job).await? };
-        let restored = restored.map_err(|error| corrupt(error.to_string()))?;
-        metrics::counter!("datamesh_stripe_reconstructions_total").increment(1);
-        let restored = restored
-            .into_iter()
-            .map(|(shard, bytes)| (shard, (hull.clone(), Bytes::from(bytes))))
-            .collect();
-        Ok(self.fetched(restored, used))
+        let present: Vec<ShardIndex> = sources.keys().copied().collect();
+        let restorer = Restorer::new(&self.geometry, &present, &wanted)
+            .map_err(|error| corrupt(error.to_string()))?;
+        let sources = restorer.sources().iter().map(|shard| sources[shard].clone()).collect();
+        Ok(self.fetched(Some(Restoration { restorer, wanted, hull, sources })))
     }
 
-    fn fetched(
-        &self,
-        restored: BTreeMap<ShardIndex, (Range<usize>, Bytes)>,
-        sources: ShardSet,
-    ) -> Fetched {
-        let mut restored_set = ShardSet::default();
-        restored.keys().for_each(|shard| restored_set.insert(*shard));
-        let mut ranges = restored;
+    fn fetched(&self, restoration: Option<Restoration>) -> Fetched {
+        let is_made = |shard: &ShardIndex| {
+            restoration.as_ref().is_some_and(|restoration| restoration.wanted.contains(shard))
+        };
+        let mut ranges = BTreeMap::new();
         for (shard, range) in self.needed {
-            if !ranges.contains_key(shard)
+            if !is_made(shard)
                 && let Some(bytes) = self.have_covering(*shard, range)
             {
                 ranges.insert(*shard, (range.clone(), bytes));
             }
         }
-        Fetched { ranges, restored: restored_set, sources }
+        Fetched { ranges, restoration }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Reads and writes with devices that are missing, slow, full or wrong.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use node_proto::ShardKey;
+use node_stripe::{Codec, Profile};
 use tokio::time::Instant;
 
+use super::super::DataConfig;
 use super::super::testing::*;
 use crate::{Fault, ObjectWriteError};
 
@@ -204,4 +207,78 @@ async fn an_upload_that_is_dropped_half_way_leaves_nothing() {
     workers.discard_all().await;
     assert_eq!(cluster.shard_count(), 0);
     assert_eq!(data.inner().memory.used_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_shard_beside_a_lost_one_is_made_or_waited_for_once_hedges_ran_out() {
+    let cluster = Cluster::new(6);
+    let data = cluster.open(small_stripes()).await;
+    let bytes = payload(60_000, 2);
+    let body = data.put_bytes(&bytes).await;
+    for lost in 0..6 {
+        for late in (0..6).filter(|late| *late != lost) {
+            while data.inner().devices.spend_hedge() {}
+            cluster.devices[lost].set_offline(true);
+            cluster.devices[late].faults(|faults| faults.get_delay = Duration::from_secs(20));
+            assert!(data.get_bytes(body, 60_000).await.unwrap() == bytes, "{lost} {late}");
+            cluster.devices[late].faults(|faults| faults.get_delay = Duration::ZERO);
+            cluster.devices[lost].set_offline(false);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_degraded_read_takes_no_more_shards_than_a_healthy_one() {
+    let cluster = Cluster::new(6);
+    let data = cluster.open(small_stripes()).await;
+    let bytes = payload(LEN, 3);
+    let body = data.put_bytes(&bytes).await;
+    let gets = || cluster.devices.iter().map(|device| device.traffic().0).sum::<usize>();
+    let before = gets();
+    assert!(data.get_bytes(body, LEN).await.unwrap() == bytes);
+    let healthy = gets() - before;
+    cluster.devices[1].set_offline(true);
+    cluster.devices[4].set_offline(true);
+    let before = gets();
+    assert!(data.get_bytes(body, LEN).await.unwrap() == bytes);
+    assert_eq!(gets() - before, healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_of_the_former_code_are_read_and_repaired_after_the_default_changed() {
+    let former = Profile { codec: Codec::LeopardGf16, ..small_stripes().profile };
+    assert_ne!(small_stripes().profile.codec, former.codec, "otherwise this shows nothing");
+    let cluster = Cluster::new(6);
+    let old = cluster.open(DataConfig { profile: former, ..small_stripes() }).await;
+    let bytes = payload(LEN, 6);
+    let old_body = old.put_bytes(&bytes).await;
+    drop(old);
+    let data = cluster.open(small_stripes()).await;
+    let new_body = data.put_bytes(&bytes).await;
+    let codecs = |body: gateway_meta::record::Body| {
+        let page = data.inner().manifests.page(body.manifest().unwrap(), 0).unwrap().unwrap();
+        let coded = page.stripes.iter().filter(|stripe| stripe.k > 1);
+        coded.map(|stripe| stripe.codec).collect::<BTreeSet<u8>>()
+    };
+    assert_eq!(codecs(old_body), BTreeSet::from([Codec::LeopardGf16.id()]));
+    assert_eq!(codecs(new_body), BTreeSet::from([Codec::CauchyGf8.id()]));
+    let shards = || {
+        let of = |device: &std::sync::Arc<SimDevice>| {
+            let shard = |key: ShardKey| (key, device.shard(key).unwrap());
+            device.keys().into_iter().map(shard).collect::<Vec<_>>()
+        };
+        cluster.devices.iter().map(of).collect::<Vec<_>>()
+    };
+    let healthy = shards();
+    let mut workers = data.workers();
+    workers.watch_once().await;
+    for pair in [[0, 1], [2, 3], [4, 5]] {
+        pair.iter().for_each(|lost| cluster.devices[*lost].wipe());
+        assert!(data.get_bytes(old_body, LEN).await.unwrap() == bytes, "{pair:?}");
+        assert!(data.get_bytes(new_body, LEN).await.unwrap() == bytes, "{pair:?}");
+        workers.watch_once().await;
+        workers.rebuild_all().await;
+        workers.repair_all().await;
+        assert!(shards() == healthy, "{pair:?}");
+    }
 }

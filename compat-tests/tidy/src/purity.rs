@@ -20,7 +20,7 @@ const OWNED: [(&str, &[&str]); 3] = [
     ("rocksdb", &["gateway-meta", "node-store"]),
 ];
 /// Crates without I/O, clock or runtime.
-const PURE: [&str; 3] = ["node-proto", "node-stripe", "gateway-seal"];
+const PURE: [&str; 4] = ["node-proto", "node-stripe", "gateway-seal", "gateway-md5"];
 /// What a pure crate must not depend on.
 const IMPURE_LIBRARIES: [&str; 9] =
     ["tokio", "async-std", "smol", "mio", "socket2", "hyper", "getrandom", "rand", "rocksdb"];

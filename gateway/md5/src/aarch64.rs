@@ -50,18 +50,23 @@ impl Words for Neon {
 
     #[inline(always)]
     fn step(inputs: &[&[[u8; STEP_LEN_BYTES]]], index: usize) -> [Self; STEP_WORDS] {
-        let quarter = |quarter: usize| {
-            let rows = std::array::from_fn(|lane| {
-                let (quarters, _) = inputs[lane][index].as_chunks::<{ STEP_LEN_BYTES / 4 }>();
+        // Loops, not closures: those would not inherit the kernel's instructions.
+        let mut words = [Self::splat(0); STEP_WORDS];
+        let mut rows = [Self::splat(0).0; NEON_LANES];
+        for (quarter, words) in words.chunks_exact_mut(NEON_LANES).enumerate() {
+            for (row, input) in rows.iter_mut().zip(inputs) {
+                let (quarters, _) = input[index].as_chunks::<{ STEP_LEN_BYTES / 4 }>();
                 // SAFETY: see above; a quarter of a step is as long as the register. Bytes have no
                 // alignment, and the words of MD5 are in little-endian order, as here.
-                unsafe { vreinterpretq_u32_u8(vld1q_u8(quarters[quarter].as_ptr())) }
-            });
+                *row = unsafe { vreinterpretq_u32_u8(vld1q_u8(quarters[quarter].as_ptr())) };
+            }
             // SAFETY: see above.
-            unsafe { transpose_4(rows) }
-        };
-        let quarters: [[uint32x4_t; 4]; 4] = std::array::from_fn(quarter);
-        std::array::from_fn(|word| Self(quarters[word / 4][word % 4]))
+            let columns = unsafe { transpose_4(rows) };
+            for (word, column) in words.iter_mut().zip(columns) {
+                *word = Self(column);
+            }
+        }
+        words
     }
 
     #[inline(always)]

@@ -73,9 +73,9 @@ impl Kernel {
         match self.0 {
             Instructions::Scalar => scalar::SIDE_BY_SIDE,
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => 7,
+            Instructions::Avx2 => 5,
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => 5,
+            Instructions::Avx512 => 3,
             #[cfg(target_arch = "aarch64")]
             Instructions::Neon => 5,
         }

@@ -151,10 +151,18 @@ pub(crate) fn advance<W: Words, const GROUPS: usize>(lanes: &mut [Lane<'_>]) {
         (0..4).for_each(|word| words[word][index] = lane.state[word]);
     }
     let group_of = |group: usize| group * W::LANES..(group + 1) * W::LANES;
-    let mut states =
-        std::array::from_fn(|group| words.each_ref().map(|word| W::load(&word[group_of(group)])));
+    // Loops, not closures: those would not inherit the instructions that a kernel was compiled for.
+    let mut states = [[W::splat(0); 4]; GROUPS];
+    for (group, state) in states.iter_mut().enumerate() {
+        for (word, values) in state.iter_mut().zip(&words) {
+            *word = W::load(&values[group_of(group)]);
+        }
+    }
+    let mut step = [[W::splat(0); STEP_WORDS]; GROUPS];
     for index in 0..count {
-        let step = std::array::from_fn(|group| W::step(&inputs[group_of(group)], index));
+        for (group, step) in step.iter_mut().enumerate() {
+            *step = W::step(&inputs[group_of(group)], index);
+        }
         compress::<W, GROUPS>(&mut states, &step);
     }
     for (group, state) in states.into_iter().enumerate() {

@@ -76,13 +76,20 @@ impl Words for Avx512 {
 
     #[inline(always)]
     fn step(inputs: &[&[[u8; STEP_LEN_BYTES]]], index: usize) -> [Self; STEP_WORDS] {
-        let rows: [__m512i; AVX512_LANES] = std::array::from_fn(|lane| {
-            prefetch(inputs[lane], index);
+        // Loops, not closures: those would not inherit the kernel's instructions.
+        let mut rows = [Self::splat(0).0; AVX512_LANES];
+        for (row, input) in rows.iter_mut().zip(inputs) {
+            prefetch(input, index);
             // SAFETY: see above; a step is as long as the register.
-            unsafe { _mm512_loadu_si512(inputs[lane][index].as_ptr().cast()) }
-        });
+            *row = unsafe { _mm512_loadu_si512(input[index].as_ptr().cast()) };
+        }
         // SAFETY: see above.
-        unsafe { transpose_16(rows) }.map(Self)
+        let columns = unsafe { transpose_16(rows) };
+        let mut words = [Self::splat(0); STEP_WORDS];
+        for (word, column) in words.iter_mut().zip(columns) {
+            *word = Self(column);
+        }
+        words
     }
 
     #[inline(always)]
@@ -205,18 +212,23 @@ impl Words for Avx2 {
 
     #[inline(always)]
     fn step(inputs: &[&[[u8; STEP_LEN_BYTES]]], index: usize) -> [Self; STEP_WORDS] {
-        let half = |half: usize| {
-            let rows = std::array::from_fn(|lane| {
-                let (halves, _) = inputs[lane][index].as_chunks::<{ STEP_LEN_BYTES / 2 }>();
+        // Loops, not closures: those would not inherit the kernel's instructions.
+        let mut words = [Self::splat(0); STEP_WORDS];
+        let mut rows = [Self::splat(0).0; AVX2_LANES];
+        for (half, words) in words.chunks_exact_mut(AVX2_LANES).enumerate() {
+            for (row, input) in rows.iter_mut().zip(inputs) {
+                prefetch(input, index);
+                let (halves, _) = input[index].as_chunks::<{ STEP_LEN_BYTES / 2 }>();
                 // SAFETY: see above; half a step is as long as the register.
-                unsafe { _mm256_loadu_si256(halves[half].as_ptr().cast()) }
-            });
+                *row = unsafe { _mm256_loadu_si256(halves[half].as_ptr().cast()) };
+            }
             // SAFETY: see above.
-            unsafe { transpose_8(rows) }
-        };
-        inputs[..AVX2_LANES].iter().for_each(|input| prefetch(input, index));
-        let halves = [half(0), half(1)];
-        std::array::from_fn(|word| Self(halves[word / 8][word % 8]))
+            let columns = unsafe { transpose_8(rows) };
+            for (word, column) in words.iter_mut().zip(columns) {
+                *word = Self(column);
+            }
+        }
+        words
     }
 
     #[inline(always)]

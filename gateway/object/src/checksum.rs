@@ -4,8 +4,8 @@
 
 use aws_lc_rs::digest;
 use crc_fast::CrcAlgorithm;
+use gateway_md5::Md5;
 use gateway_meta::record::{ChecksumAlgorithm, ChecksumType, ETag, PartRecord, StoredChecksum};
-use md5::{Digest as _, Md5};
 
 use crate::MultipartError;
 
@@ -35,9 +35,9 @@ pub(crate) fn checksum_type(
 pub(crate) fn multipart_etag(parts: &[&PartRecord]) -> ETag {
     let mut md5 = Md5::new();
     for part in parts {
-        md5.update(part.md5);
+        md5.update(&part.md5);
     }
-    ETag { md5: md5.finalize().into(), part_count: Some(part_count(parts)) }
+    ETag { md5: md5.finish(), part_count: Some(part_count(parts)) }
 }
 
 /// The checksum of an object made of `parts`.

@@ -250,13 +250,15 @@ impl BufferPool {
 }
 
 impl Idle {
-    /// The shortest idle buffer that fits and is not twice too long.
+    /// The shortest idle buffer that fits and is not twice too long; of several the one used last,
+    /// of which most is still in the processor's caches.
     fn find(&self, len: usize) -> Option<Vec<u8>> {
         let mut buffers = self.buffers.lock();
         let fits = |bytes: &Vec<u8>| (len..=len.saturating_mul(2)).contains(&bytes.len());
         let (index, _) = buffers
             .iter()
             .enumerate()
+            .rev()
             .filter(|(_, bytes)| fits(bytes))
             .min_by_key(|(_, bytes)| bytes.len())?;
         let found = buffers.swap_remove(index);
@@ -334,6 +336,21 @@ impl CpuGate {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let jobs_max = if jobs_max == 0 { cores() } else { jobs_max };
         Self { turns: Arc::new(Turns { jobs_max, state: Mutex::default() }) }
+    }
+
+    /// Jobs that run at once.
+    pub(crate) fn jobs_max(&self) -> usize {
+        self.turns.jobs_max
+    }
+
+    /// Runs `job`, for which nobody waits, on a worker thread once it is its turn. It is dropped
+    /// when the runtime no longer runs jobs.
+    pub(crate) fn start(&self, job: impl FnOnce() + Send + 'static) {
+        self.turns.start_or_queue(Box::new(move || {
+            if std::panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
+                tracing::error!("a job panicked");
+            }
+        }));
     }
 
     /// Runs `job` on a worker thread once it is its turn, counted from the first poll. A job whose

@@ -21,6 +21,8 @@ mod cache;
 pub(crate) mod config;
 pub(crate) mod devices;
 mod digest;
+mod digest_lanes;
+mod hashing;
 mod keys;
 pub(crate) mod lease;
 pub(crate) mod manifest;
@@ -80,6 +82,7 @@ pub(crate) struct Inner {
     pub(crate) memory: memory::MemoryBudget,
     pub(crate) buffers: memory::BufferPool,
     pub(crate) cpu: memory::CpuGate,
+    pub(crate) digest_lanes: digest_lanes::DigestLanes,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: DataConfig,
     pub(crate) closing: AtomicBool,
@@ -241,6 +244,7 @@ impl Inner {
         let placement =
             placement::Placement::open(rows.clone(), Arc::clone(&devices), epoch, &config).await?;
         let (damage, damages) = mpsc::channel(DAMAGE_QUEUE_MAX);
+        let cpu = memory::CpuGate::new(config.cpu_jobs_max);
         let idle_bytes_max = usize::try_from(config.memory_limit_bytes / 8).unwrap_or(usize::MAX);
         let inner = Self {
             keys: keys::Keys::new(
@@ -260,7 +264,8 @@ impl Inner {
                 u64::from(config.profile.stripe_len_bytes),
             ),
             buffers: memory::BufferPool::new(idle_bytes_max),
-            cpu: memory::CpuGate::new(config.cpu_jobs_max),
+            digest_lanes: digest_lanes::DigestLanes::new(cpu.clone()),
+            cpu,
             clock: Arc::clone(&deps.clock),
             config,
             closing: AtomicBool::new(false),

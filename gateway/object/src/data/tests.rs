@@ -18,6 +18,7 @@ use crate::{
     ObjectWriteError, ResolvedRange,
 };
 
+mod digests;
 mod faults;
 mod placement;
 mod stalled;

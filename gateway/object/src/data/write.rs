@@ -11,7 +11,6 @@
 //! *Limits:* stripes in flight per upload, and all uploads together by the memory budget, of
 //! which a part is kept for declared bodies of at most a mebibyte.
 
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,16 +23,14 @@ use gateway_meta::{
 };
 use gateway_seal::{ChunkIndex, ChunkPosition, TAG_LEN_BYTES};
 
-use super::digest::Digests;
+use super::Inner;
+use super::hashing::Hashing;
 use super::keys::{BucketKeyId, SealedBody};
 use super::lease::InFlight;
 use super::manifest::NewManifest;
 use super::memory::Share;
 use super::rows::put;
-use super::stripe_write::{
-    HAND_OFF_LEN_BYTES_MIN, NewStripe, Plain, UploadContext, geometry_of, shards_len_bytes, store,
-};
-use super::{Inner, memory::CpuGate};
+use super::stripe_write::{NewStripe, Plain, UploadContext, geometry_of, shards_len_bytes, store};
 use crate::{ByteStream, Fault, IncomingBody, ObjectWriteError};
 
 /// For whom and under which key a body is written.
@@ -74,7 +71,7 @@ pub(crate) async fn write(
         return Err(ObjectWriteError::TooLarge { limit_bytes });
     }
     let receiver = Receiver { stream, declared: len_bytes, limit_bytes, received: 0, ahead: None };
-    let hashing = Hashing::new(data.cpu.clone(), Digests::new(&expected));
+    let hashing = Hashing::new(data, &expected, len_bytes);
     let mut upload = Upload {
         pipeline: Pipeline { stores: FuturesOrdered::new(), stripes: Vec::new(), hashing },
         data,
@@ -84,7 +81,8 @@ pub(crate) async fn write(
         destination: Destination::None,
     };
     upload.receive().await?;
-    let finished = upload.pipeline.finish().await?;
+    upload.pipeline.finish().await?;
+    let finished = upload.pipeline.hashing.finish()?;
     finished.compare(expected)?;
     let (md5, checksum) = (finished.md5, finished.checksum);
     Ok(upload.into_written(md5, checksum))
@@ -126,71 +124,6 @@ impl Receiver {
     }
 }
 
-/// Digests of a body, computed stripe after stripe beside everything else.
-struct Hashing {
-    cpu: CpuGate,
-    state: HashState,
-    queue: VecDeque<Arc<Plain>>,
-}
-
-enum HashState {
-    Idle(Box<Digests>),
-    Busy(BoxFuture<'static, Result<Box<Digests>, Fault>>),
-    /// A job was lost with the runtime.
-    Lost,
-}
-
-impl Hashing {
-    fn new(cpu: CpuGate, digests: Digests) -> Self {
-        Self { cpu, state: HashState::Idle(Box::new(digests)), queue: VecDeque::new() }
-    }
-
-    fn push(&mut self, plain: Arc<Plain>) {
-        if let HashState::Idle(digests) = &mut self.state
-            && plain.len < HAND_OFF_LEN_BYTES_MIN
-        {
-            digests.update(plain.bytes());
-            return;
-        }
-        self.queue.push_back(plain);
-        self.start();
-    }
-
-    fn start(&mut self) {
-        if !matches!(self.state, HashState::Idle(_)) || self.queue.is_empty() {
-            return;
-        }
-        let HashState::Idle(mut digests) = std::mem::replace(&mut self.state, HashState::Lost)
-        else {
-            return;
-        };
-        let plain = self.queue.pop_front().expect("checked above");
-        let cpu = self.cpu.clone();
-        let job = move || {
-            digests.update(plain.bytes());
-            digests
-        };
-        self.state = HashState::Busy(async move { cpu.run(job).await }.boxed());
-    }
-
-    fn is_busy(&self) -> bool {
-        matches!(self.state, HashState::Busy(_))
-    }
-
-    /// Waits for the job under way and starts the next. Cancel-safe.
-    async fn step(&mut self) -> Result<(), Fault> {
-        if let HashState::Busy(job) = &mut self.state {
-            let digests = job.await;
-            self.state = digests.map_or_else(|_| HashState::Lost, HashState::Idle);
-            if matches!(self.state, HashState::Lost) {
-                return Err(Fault::ShuttingDown);
-            }
-            self.start();
-        }
-        Ok(())
-    }
-}
-
 /// Everything of an upload that goes on while bytes are received. Dropped before the upload's id
 /// stops being in flight.
 struct Pipeline {
@@ -217,20 +150,21 @@ impl Pipeline {
 
     /// Waits until another stripe may start.
     async fn make_room(&mut self, stripes_max: usize) -> Result<(), Fault> {
-        while self.stores.len() >= stripes_max || self.hashing.queue.len() >= stripes_max {
+        while self.stores.len() >= stripes_max || self.hashing.queued() >= stripes_max {
+            if self.hashing.queued() >= stripes_max {
+                self.hashing.hurry();
+            }
             self.step().await?;
         }
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<super::digest::FinishedDigests, Fault> {
+    /// Waits for everything.
+    async fn finish(&mut self) -> Result<(), Fault> {
         while self.is_busy() {
             self.step().await?;
         }
-        match std::mem::replace(&mut self.hashing.state, HashState::Lost) {
-            HashState::Idle(digests) => Ok(digests.finish()),
-            HashState::Busy(_) | HashState::Lost => Err(Fault::ShuttingDown),
-        }
+        Ok(())
     }
 }
 
@@ -319,10 +253,18 @@ impl Upload<'_> {
         // for others that do the same.
         let share = self.receiver.declared.map_or(Share::General, Share::of_request);
         let mut reserving = pin!(self.data.memory.reserve_two((len_max, shards), share, wait));
+        let mut reserved = reserving.as_mut().now_or_never();
+        if reserved.is_none() {
+            // Stripes that wait to be hashed hold memory.
+            self.pipeline.hashing.hurry();
+        }
         let (for_plain, for_shards) = loop {
+            if let Some(reserved) = reserved.take() {
+                break reserved?;
+            }
             let Self { pipeline, .. } = self;
             tokio::select! {
-                reserved = &mut reserving => break reserved?,
+                had = &mut reserving => reserved = Some(had),
                 stepped = pipeline.step(), if pipeline.is_busy() => stepped?,
             }
         };
@@ -366,7 +308,7 @@ impl Upload<'_> {
             let fits_inline = plain.len as u64 <= self.data.config.inline_len_bytes_max;
             if is_last && fits_inline {
                 self.destination = self.inline(&plain).await?;
-                self.pipeline.hashing.push(Arc::new(plain));
+                self.pipeline.hashing.push(&Arc::new(plain), is_last);
                 return Ok(());
             }
             self.destination = self.stripes(&plain, is_last).await?;
@@ -375,7 +317,7 @@ impl Upload<'_> {
             unreachable!("an inline body ends with its first stripe");
         };
         let plain = Arc::new(plain);
-        self.pipeline.hashing.push(Arc::clone(&plain));
+        self.pipeline.hashing.push(&plain, is_last);
         let (index, seq) = (self.stripe_count, context.take_seq());
         let too_many = ObjectWriteError::TooLarge { limit_bytes: self.receiver.limit_bytes };
         self.stripe_count = index.checked_add(1).ok_or(too_many)?;

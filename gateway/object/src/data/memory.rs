@@ -250,15 +250,13 @@ impl BufferPool {
 }
 
 impl Idle {
-    /// The shortest idle buffer that fits and is not twice too long; of several the one used last,
-    /// of which most is still in the processor's caches.
+    /// The shortest idle buffer that fits and is not twice too long.
     fn find(&self, len: usize) -> Option<Vec<u8>> {
         let mut buffers = self.buffers.lock();
         let fits = |bytes: &Vec<u8>| (len..=len.saturating_mul(2)).contains(&bytes.len());
         let (index, _) = buffers
             .iter()
             .enumerate()
-            .rev()
             .filter(|(_, bytes)| fits(bytes))
             .min_by_key(|(_, bytes)| bytes.len())?;
         let found = buffers.swap_remove(index);

@@ -8,6 +8,7 @@ use std::{io, sync::Arc};
 
 use crate::{
     aligned::AlignedBuffer,
+    durability::SyncSite,
     record::{PAGE_BYTES, SegmentId},
     vfs::VfsFile,
 };
@@ -81,7 +82,7 @@ impl Appender {
     /// Makes everything laid so far durable. Ends with a whole record, hence a whole page.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.flush()?;
-        self.file.sync_data()?;
+        SyncSite::SegmentGroup.sync_data(self.file.as_ref())?;
         self.durable_bytes = self.flushed_bytes;
         Ok(())
     }
@@ -108,7 +109,7 @@ impl Appender {
     pub(crate) fn cut(&mut self, len_bytes: u64) -> io::Result<()> {
         self.durable_bytes = len_bytes;
         self.rewind()?;
-        self.file.sync_data()
+        SyncSite::SegmentCut.sync_data(self.file.as_ref())
     }
 
     fn flush_when_full(&mut self) -> io::Result<()> {

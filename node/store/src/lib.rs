@@ -28,6 +28,7 @@ mod config;
 mod core;
 mod damaged;
 mod drive;
+mod durability;
 #[cfg(feature = "testing")]
 mod faults;
 #[cfg(any(test, feature = "fuzzing"))]

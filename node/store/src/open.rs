@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use crate::{
     appender::Appender,
     core::{Core, CoreParts, Shared},
+    durability::SyncSite,
     lock::{DirectoryLock, LOCK_FILE, LockError, is_mount_point},
     record::Position,
     recover::{RecoverError, Recovered, Recovery},
@@ -97,6 +98,7 @@ impl Opening<'_> {
         let (superblock, formatted) = match Superblock::read(vfs, &config.directory) {
             Ok(found) => {
                 self.check(&found)?;
+                self.note_damaged_superblocks();
                 (Superblock { open_count: found.open_count + 1, ..found }, false)
             }
             Err(SuperblockError::Missing) => (self.new_superblock()?, true),
@@ -109,8 +111,8 @@ impl Opening<'_> {
             *self.shared.scrub.lock() = Default::default();
         }
         let segments = config.directory.join(SEGMENT_DIRECTORY);
+        // Its name becomes durable with the superblock that says this opening serves.
         vfs.create_directory(&segments)?;
-        vfs.sync_directory(&config.directory)?;
         let served = Superblock { opening: Some(new_opening()?), ..superblock };
         let recovered = self.recover(&superblock, &served)?;
         served.write(vfs, &config.directory)?;
@@ -126,7 +128,7 @@ impl Opening<'_> {
             Err(_) if self.first && config.create_directory => {
                 config.vfs.create_directory(&config.directory)?;
                 if let Some(parent) = config.directory.parent() {
-                    config.vfs.sync_directory(parent)?;
+                    SyncSite::DriveName.sync_directory(config.vfs.as_ref(), parent)?;
                 }
                 Ok(Vec::new())
             }
@@ -157,6 +159,16 @@ impl Opening<'_> {
             return Err(OpenFailure::Unmounted);
         }
         Ok(())
+    }
+
+    /// Tells of a copy that the other one stands in for until it is written anew.
+    fn note_damaged_superblocks(&self) {
+        let config = &self.shared.config;
+        let copies = Superblock::damaged_copies(config.vfs.as_ref(), &config.directory);
+        if copies > 0 {
+            warn!(device = config.device.0, copies, "a copy of the superblock is damaged");
+            self.shared.telemetry.damaged.increment(copies);
+        }
     }
 
     fn new_superblock(&self) -> Result<Superblock, OpenFailure> {

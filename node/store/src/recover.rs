@@ -4,8 +4,8 @@
 //! segment is.
 //!
 //! Invariant: after it, no row leads to a segment that is missing or into the part of one that was
-//! cut off; that rows were given up for it is told as lost content. What lies inside a segment is
-//! not looked at: that is for scrub.
+//! cut off; that rows were given up for it is told as lost content, and so is a drive that came back
+//! shorter than it went. What lies inside a segment is not looked at: that is for scrub.
 //!
 //! *Crash consistency:* the records found behind the checkpoint are made durable before the drive
 //! serves, because an earlier process may have written and not synced them. When the previous
@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use crate::{
     changes::{Base, Changes},
     config::DriveConfig,
+    durability::SyncSite,
     index::{Index, IndexError},
     record::{PAGE_BYTES, Position, SegmentId, Seq},
     rows::Checkpoint,
@@ -35,6 +36,8 @@ use crate::{
 
 /// Name of the directory that holds the index.
 pub(crate) const INDEX_DIRECTORY: &str = "index";
+/// RocksDB's file that says which of the others count.
+const INDEX_CURRENT: &str = "CURRENT";
 /// Index changes applied in one batch while scanning. Chosen: about a megabyte of rows.
 const BATCH_CHANGES: usize = 4096;
 
@@ -84,12 +87,25 @@ pub(crate) struct Recovery<'a> {
 impl Recovery<'_> {
     pub(crate) fn run(&self) -> Result<Recovered, RecoverError> {
         let segments = self.segment_lengths()?;
-        if !self.rebuild
-            && let Some(recovered) = self.resume(&segments)?
-        {
-            return Ok(recovered);
+        let behind = self.is_behind_cut(&segments);
+        if behind {
+            warn!(device = self.config.device.0, "the drive holds less than when it failed");
+            self.announce_loss()?;
         }
-        self.rebuild(&segments)
+        let resumed =
+            if self.rebuild || self.is_index_unfinished() { None } else { self.resume(&segments)? };
+        let mut recovered = match resumed {
+            Some(recovered) => recovered,
+            None => self.rebuild(&segments)?,
+        };
+        recovered.content_lost |= behind;
+        Ok(recovered)
+    }
+
+    /// Whether something is missing that the failed opening had synced: an old copy came back.
+    fn is_behind_cut(&self, segments: &BTreeMap<SegmentId, u64>) -> bool {
+        self.cut
+            .is_some_and(|cut| segments.get(&cut.segment).copied().unwrap_or(0) < cut.offset_bytes)
     }
 
     /// Lists the segments with their lengths, after cutting what a failed opening left unsynced.
@@ -107,7 +123,9 @@ impl Recovery<'_> {
             if let Some(cut) = cut {
                 let keep = if id == cut.segment { cut.offset_bytes } else { 0 };
                 if len > keep {
-                    file.set_len(keep).and_then(|()| file.sync_data()).map_err(at(&path))?;
+                    // Durable with the next sync of the file: before it is scanned, or before
+                    // anything written over it is answered. Until then nothing depends on it.
+                    file.set_len(keep).map_err(at(&path))?;
                     len = keep;
                 }
             }
@@ -170,13 +188,7 @@ impl Recovery<'_> {
 
     /// Builds a new index from all segments.
     fn rebuild(&self, segments: &BTreeMap<SegmentId, u64>) -> Result<Recovered, RecoverError> {
-        let directory = self.config.directory.join(INDEX_DIRECTORY);
-        match std::fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(at(&directory)(error));
-            }
-            _ => {}
-        }
+        self.remove_index()?;
         if !segments.is_empty() {
             info!(
                 device = self.config.device.0,
@@ -238,7 +250,9 @@ impl Recovery<'_> {
             self.config
                 .vfs
                 .open(&path, OpenMode::Append)
-                .and_then(|file| file.set_len(sound).and_then(|()| file.sync_data()))
+                // Durable with the next group. What a power cut brings back until then is no
+                // record, as now.
+                .and_then(|file| file.set_len(sound))
                 .map_err(at(&path))?;
             table.set_file_bytes(newest, sound);
         }
@@ -356,6 +370,27 @@ impl Recovery<'_> {
         Ok(())
     }
 
+    /// Removes the index, first the file without which what is left of it is not one: a crash on
+    /// the way must not leave an index that opens and lacks rows.
+    fn remove_index(&self) -> Result<(), RecoverError> {
+        let directory = self.config.directory.join(INDEX_DIRECTORY);
+        let is_error = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
+        match std::fs::remove_file(directory.join(INDEX_CURRENT)) {
+            Err(error) if is_error(&error) => return Err(at(&directory)(error)),
+            _ => {}
+        }
+        match std::fs::remove_dir_all(&directory) {
+            Err(error) if is_error(&error) => Err(at(&directory)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a removal of the index was interrupted, or its making.
+    fn is_index_unfinished(&self) -> bool {
+        let directory = self.config.directory.join(INDEX_DIRECTORY);
+        directory.exists() && !directory.join(INDEX_CURRENT).exists()
+    }
+
     fn open_index(&self) -> Result<Index, IndexError> {
         Index::open(
             &self.config.directory.join(INDEX_DIRECTORY),
@@ -413,7 +448,7 @@ impl<'a> Pass<'a> {
         if depth == Depth::Whole {
             // Durable first, so that what is read now is what a later crash leaves.
             let file = config.vfs.open(&path, OpenMode::Append).map_err(at(&path))?;
-            file.sync_data().map_err(at(&path))?;
+            SyncSite::RecoveredSegment.sync_data(file.as_ref()).map_err(at(&path))?;
         }
         let file = config.vfs.open(&path, OpenMode::ReadMedium).map_err(at(&path))?;
         let scan = Scan {

@@ -29,6 +29,7 @@ use node_proto::{ClusterId, DeviceId, DeviceUuid, OpeningId, UnixMillis};
 
 use crate::{
     aligned::AlignedBuffer,
+    durability::SyncSite,
     record::PAGE_BYTES,
     vfs::{OpenMode, Vfs, read_full_at},
 };
@@ -138,6 +139,13 @@ impl Superblock {
         }
     }
 
+    /// How many of the two copies in `directory` are there and damaged.
+    pub(crate) fn damaged_copies(vfs: &dyn Vfs, directory: &Path) -> u64 {
+        let copies = [SUPERBLOCK_FILE, SUPERBLOCK_COPY].into_iter();
+        let read = copies.map(|name| Self::read_file(vfs, &directory.join(name)));
+        read.filter(|copy| matches!(copy, Err(SuperblockError::Damaged))).count() as u64
+    }
+
     fn read_file(vfs: &dyn Vfs, path: &Path) -> Result<Self, SuperblockError> {
         // From the medium: a drive that was pulled may live on in the page cache.
         let file = match vfs.open(path, OpenMode::ReadMedium) {
@@ -163,13 +171,13 @@ impl Superblock {
         let temporary = directory.join(SUPERBLOCK_TEMPORARY);
         let file = vfs.open(&temporary, OpenMode::Overwrite)?;
         file.write_all_at(&self.encode(), 0)?;
-        file.sync_data()?;
+        SyncSite::SuperblockContent.sync_data(file.as_ref())?;
         drop(file);
         fail_point!("node-store::after-superblock-temporary", |_| Err(io::Error::other(
             "failpoint"
         )));
         vfs.rename(&temporary, &directory.join(name))?;
-        vfs.sync_directory(directory)
+        SyncSite::SuperblockName.sync_directory(vfs, directory)
     }
 }
 
@@ -231,12 +239,15 @@ mod tests {
             std::fs::write(&second, other.encode()).unwrap();
             assert_eq!(Superblock::read(&vfs, dir.path()).unwrap(), expected);
         }
+        assert_eq!(Superblock::damaged_copies(&vfs, dir.path()), 0);
         std::fs::write(&first, "junk").unwrap();
         assert_eq!(Superblock::read(&vfs, dir.path()).unwrap(), older);
+        assert_eq!(Superblock::damaged_copies(&vfs, dir.path()), 1);
         std::fs::remove_file(&first).unwrap();
         assert_eq!(Superblock::read(&vfs, dir.path()).unwrap(), older);
         std::fs::write(&second, "junk").unwrap();
         assert!(matches!(Superblock::read(&vfs, dir.path()), Err(SuperblockError::Damaged)));
+        assert_eq!(Superblock::damaged_copies(&vfs, dir.path()), 1, "the other is missing");
         older.write(&vfs, dir.path()).unwrap();
         assert_eq!(std::fs::read(first).unwrap(), older.encode());
         assert_eq!(std::fs::read(second).unwrap(), older.encode());

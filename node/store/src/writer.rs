@@ -32,6 +32,7 @@ use crate::{
     changes::Changes,
     commands::{Delete, Put, Relocate, RelocateError, WriterCommand},
     core::Core,
+    durability::SyncSite,
     index::IndexError,
     record::{
         Position, RecordHeader, RecordKind, SegmentId, Seq, TOMBSTONE_BYTES, Tombstone,
@@ -334,13 +335,15 @@ impl Writer {
     }
 
     fn start_segment(&mut self) -> Result<&Appender, AppendError> {
+        self.check_present()?;
         let segment = self.next_segment;
         let config = self.core.config();
         let opened = config
             .vfs
             .open(&segment_path(&config.directory, segment), OpenMode::Append)
             .and_then(|file| {
-                config.vfs.sync_directory(&config.directory.join(SEGMENT_DIRECTORY))?;
+                let names = config.directory.join(SEGMENT_DIRECTORY);
+                SyncSite::SegmentName.sync_directory(config.vfs.as_ref(), &names)?;
                 Ok(file)
             });
         let file = match opened {
@@ -353,6 +356,15 @@ impl Writer {
         *self.core.durable_end.lock() = Position { segment, offset_bytes: 0 };
         self.core.active.store(segment.0, SeqCst);
         Ok(self.active.insert(Appender::new(file, segment, 0)))
+    }
+
+    /// Looks whether the directory is still this drive's before a file in it is made or removed:
+    /// another drive's may have taken its place, with segments of the same numbers.
+    fn check_present(&self) -> Result<(), AppendError> {
+        self.core.check_present().map_err(|reason| {
+            self.core.fail(reason);
+            AppendError::Failed
+        })
     }
 
     /// Ends the active segment after making it durable.
@@ -608,7 +620,7 @@ impl Writer {
             core.index_failed(&error);
             return false;
         }
-        if !self.checkpoint() {
+        if !self.checkpoint() || self.check_present().is_err() {
             return false;
         }
         core.files.forget(segment);
@@ -616,7 +628,8 @@ impl Writer {
         let config = core.config();
         let unlinked = match config.vfs.remove_file(&segment_path(&config.directory, segment)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => config.vfs.sync_directory(&config.directory.join(SEGMENT_DIRECTORY)),
+            _ => SyncSite::SegmentRemoval
+                .sync_directory(config.vfs.as_ref(), &config.directory.join(SEGMENT_DIRECTORY)),
         };
         if let Err(error) = unlinked {
             core.fail(format!("unlinking a segment failed: {error}"));

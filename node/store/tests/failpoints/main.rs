@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test helper that unwraps fails its test")]
 
+mod power;
+
 use std::{
     collections::BTreeMap,
     io::Write,

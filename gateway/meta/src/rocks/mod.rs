@@ -57,7 +57,7 @@ pub struct RocksMetaStore {
     database: Arc<Database>,
     queue: Arc<Queue>,
     committer: Mutex<Option<JoinHandle<()>>>,
-    finished: watch::Receiver<Option<Result<(), String>>>,
+    finished: watch::Receiver<bool>,
 }
 
 /// Why a store did not close cleanly. What was answered is durable all the same.
@@ -80,7 +80,7 @@ impl RocksMetaStore {
             .map_err(|error| OpenError::Io { reason: error.to_string() })?;
         let (queue, requests) = Queue::new(config.queue_batches_max, config.queue_bytes_max);
         let queue = Arc::new(queue);
-        let (sender, finished) = watch::channel(None);
+        let (sender, finished) = watch::channel(false);
         let committer = Committer {
             database: Arc::clone(&database),
             config,
@@ -98,21 +98,17 @@ impl RocksMetaStore {
         Ok(Self { database, queue, committer: Mutex::new(Some(thread)), finished })
     }
 
-    /// Takes no further commits, waits for those that wait, and syncs. Reads go on. May be called
-    /// again. *Cancellation:* dropping the future stops the waiting only.
+    /// Takes no further commits and waits for those that wait; their answers are synced. Reads go
+    /// on. May be called again. *Cancellation:* dropping the future stops the waiting only.
     ///
     /// # Errors
-    /// [`CloseError`] when the last sync failed or the committer had died.
+    /// [`CloseError`] when the committer had died.
     pub async fn close(&self) -> Result<(), CloseError> {
         self.queue.close();
         let mut finished = self.finished.clone();
-        let result = match finished.wait_for(Option::is_some).await {
-            Ok(result) => result.clone(),
-            Err(_) => Some(Err("the committer died".to_owned())),
-        };
-        match result {
-            Some(Err(reason)) => Err(CloseError { reason }),
-            Some(Ok(())) | None => Ok(()),
+        match finished.wait_for(|finished| *finished).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(CloseError { reason: "the committer died".to_owned() }),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Every engine against the conformance suite and the model; RocksDB against crashes, full disks
-//! and foreign directories.
+//! Every engine against the conformance suite and the model; RocksDB against crashes, power cuts,
+//! full disks and foreign directories.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -7,5 +7,6 @@ mod conformance;
 mod crash;
 mod deletion;
 mod opening;
+mod power;
 mod space;
 mod stores;

@@ -29,6 +29,8 @@ pub enum Check {
     Licence,
     /// Claims of the compatibility table.
     Compatibility,
+    /// Targets and versions of the fuzz package.
+    Fuzzing,
 }
 
 /// One excused pair of check and path.

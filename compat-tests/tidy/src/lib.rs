@@ -17,6 +17,7 @@
 pub mod arrows;
 pub mod compatibility;
 pub mod exceptions;
+pub mod fuzzing;
 pub mod licence;
 pub mod machine;
 pub mod metadata;

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use compat_tests_tidy::exceptions::EXCEPTIONS;
 use compat_tests_tidy::{
-    Check, SourceFile, Violation, arrows, compatibility, licence, machine, metadata, naming,
-    purity, size, suppression, tree, unexcused,
+    Check, SourceFile, Violation, arrows, compatibility, fuzzing, licence, machine, metadata,
+    naming, purity, size, suppression, tree, unexcused,
 };
 
 const ARCHITECTURE: &str = "docs/ARCHITECTURE.md";
@@ -95,6 +95,14 @@ fn compatibility_claims_are_tested() {
     let found = compatibility::unproven(&document(COMPATIBILITY), &tests)
         .expect("the document holds tables");
     expect_none(Check::Compatibility, &found);
+}
+
+#[test]
+fn fuzz_targets_are_replayed_on_the_versions_that_are_built() {
+    let mut found = fuzzing::unused_targets(&files()).expect("there are targets");
+    let locks = (document("Cargo.lock"), document(&format!("{}/Cargo.lock", fuzzing::FOLDER)));
+    found.extend(fuzzing::other_versions(&locks.0, &locks.1).expect("they name packages"));
+    expect_none(Check::Fuzzing, &found);
 }
 
 fn files() -> Vec<SourceFile> {

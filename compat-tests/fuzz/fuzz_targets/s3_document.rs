@@ -1,0 +1,4 @@
+//! XML documents.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gateway_s3::fuzzing::document(data));

@@ -1,0 +1,4 @@
+//! Request headers.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gateway_s3::fuzzing::header(data));

@@ -1,0 +1,4 @@
+//! Whole requests to a gateway in memory.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gateway_s3::fuzzing::request(data));

@@ -31,6 +31,7 @@ use s3s::{
 
 use crate::{
     answer::{Answer, AnswerBody},
+    asked::Asked,
     body::{BodySlot, Payload, is_signed_stream, promises_checksum},
     call::{Call, Gateway, allow, check_owner},
     error::{Code, ErrorPlace, Failure, Outcome},
@@ -143,7 +144,9 @@ impl S3Route for Adapter {
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let context = context(&request.extensions)?;
         let head = request.method == Method::HEAD;
+        let asked = Asked::of(&request.method, &request.uri, &request.headers);
         let answer = self.verified(request, &context).await;
+        let answer = answer.map_err(|failure| asked.complete(failure, &self.domains));
         Ok(rendered(answer, &context, head))
     }
 }

@@ -6,12 +6,33 @@
 //! Invariants:
 //! - what cannot be read here is left to the adapter, which refuses it; nothing is let in.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
+    convert,
     error::{Code, Failure, Outcome},
     query::Query,
 };
+
+/// The algorithm of signatures that the adapter verifies.
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// Parameters any of which make a query a signature, that of version 2 included.
+const SIGNS: [&str; 4] =
+    ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "AWSAccessKeyId"];
+/// Parameters all of which make up a signature in the query.
+const PARAMETERS: [&str; 6] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Signature",
+    "X-Amz-Date",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Expires",
+];
+/// The first number of seconds that a signature in the query may not be valid for. S3's limit is a
+/// week.
+const EXPIRES_SECONDS_END: i64 = 604_801;
 
 /// The service in every scope.
 const SERVICE: &str = "s3";
@@ -30,20 +51,185 @@ const PAYLOADS: [&str; 6] = [
     "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER",
 ];
 
+/// What a request says about its signature.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim<'a> {
+    /// The headers.
+    pub(crate) headers: &'a HeaderMap,
+    /// The query as it came.
+    pub(crate) query: Option<&'a str>,
+}
+
+impl Claim<'_> {
+    /// Whether there is a signature at all, or what looks like one.
+    pub(crate) fn is_signed(self) -> bool {
+        self.headers.contains_key(header::AUTHORIZATION) || self.signs_in_query()
+    }
+
+    fn signs_in_query(self) -> bool {
+        self.query.is_some_and(|query| SIGNS.iter().any(|name| query.contains(name)))
+    }
+}
+
 /// Checks the claims of a request to a server in `region`.
 ///
 /// # Errors
-/// `AuthorizationHeaderMalformed`, `AuthorizationQueryParametersError`, `InvalidArgument`.
-pub(crate) fn check(headers: &HeaderMap, query: Option<&str>, region: &str) -> Outcome<()> {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Some(credential) = authorization.and_then(credential_of) {
-        check_scope(credential, region, Place::Header)?;
-    } else if let Ok(query) = Query::parse(query)
-        && let Some(credential) = query.get("X-Amz-Credential")
-    {
-        check_scope(credential, region, Place::Query)?;
+/// `AuthorizationHeaderMalformed`, `AuthorizationQueryParametersError`, `InvalidArgument`,
+/// `InvalidRequest`, `AccessDenied` without a date, `NotImplemented` for other algorithms of S3's.
+pub(crate) fn check(claim: Claim<'_>, region: &str) -> Outcome<()> {
+    let mut values = claim.headers.get_all(header::AUTHORIZATION).iter();
+    let authorization = values.next();
+    // What cannot be decoded is refused as such later.
+    let query = match claim.signs_in_query() {
+        true => Query::parse(claim.query).unwrap_or_default(),
+        false => Query::default(),
+    };
+    let in_query = SIGNS.iter().any(|name| query.has(name));
+    if values.next().is_some() || (authorization.is_some() && in_query) {
+        return Err(Failure::invalid_argument(
+            "Authorization",
+            &shown(authorization),
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature \
+             query string parameter or the Authorization header should be specified",
+        ));
     }
-    check_payload(headers)
+    if authorization.is_some() {
+        check_header(&shown(authorization), claim.headers, region)?;
+    } else if in_query {
+        check_query(&query, region)?;
+    }
+    check_payload(claim.headers)
+}
+
+fn shown(value: Option<&HeaderValue>) -> Cow<'_, str> {
+    value.map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()))
+}
+
+/// The fields of an `Authorization` header of version 4.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Authorization<'a> {
+    /// `Credential`.
+    pub(crate) credential: Option<&'a str>,
+    /// `SignedHeaders`.
+    pub(crate) signed_headers: Option<&'a str>,
+    /// `Signature`.
+    pub(crate) signature: Option<&'a str>,
+}
+
+impl<'a> Authorization<'a> {
+    /// Reads what follows the algorithm.
+    pub(crate) fn read(parameters: &'a str) -> Self {
+        let mut found = Self::default();
+        for parameter in parameters.split(',').map(str::trim) {
+            match parameter.split_once('=') {
+                Some(("Credential", value)) => found.credential = Some(value),
+                Some(("SignedHeaders", value)) => found.signed_headers = Some(value),
+                Some(("Signature", value)) => found.signature = Some(value),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+fn check_header(value: &str, headers: &HeaderMap, region: &str) -> Outcome<()> {
+    let value = value.trim();
+    let (algorithm, parameters) = value.split_once(' ').unwrap_or((value, ""));
+    match algorithm {
+        ALGORITHM => {}
+        "AWS4-ECDSA-P256-SHA256" => {
+            return Err(Failure::not_implemented("The algorithm AWS4-ECDSA-P256-SHA256"));
+        }
+        "AWS" => return Err(version_2()),
+        _ => {
+            let message = "Unsupported Authorization Type";
+            return Err(Failure::invalid_argument("Authorization", value, message));
+        }
+    }
+    let fields = Authorization::read(parameters);
+    let (Some(credential), Some(signed_headers), Some(_)) =
+        (fields.credential, fields.signed_headers, fields.signature)
+    else {
+        let what = "the authorization header requires three components: Credential, \
+                    SignedHeaders, and Signature.";
+        return Err(Place::Header.failure(what.to_owned()));
+    };
+    check_signed_headers(signed_headers, Place::Header)?;
+    let date = text(headers, "x-amz-date").filter(|date| convert::parse_amz_date(date).is_some());
+    let date = date.ok_or_else(|| {
+        let message = "AWS authentication requires a valid Date or x-amz-date header";
+        Failure::with_message(Code::AccessDenied, message)
+    })?;
+    check_credential(credential, date, region, Place::Header)?;
+    if !headers.contains_key("x-amz-content-sha256") {
+        let message = "Missing required header for this request: x-amz-content-sha256";
+        return Err(Failure::invalid_request(message));
+    }
+    Ok(())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn version_2() -> Failure {
+    Failure::invalid_request(
+        "The authorization mechanism you have provided is not supported. Please use \
+         AWS4-HMAC-SHA256.",
+    )
+}
+
+fn check_query(query: &Query, region: &str) -> Outcome<()> {
+    let wrong = |message: &'static str| {
+        Err(Failure::with_message(Code::AuthorizationQueryParameters, message))
+    };
+    if query.has("AWSAccessKeyId") {
+        return Err(version_2());
+    }
+    if PARAMETERS.iter().any(|name| !query.has(name)) {
+        return wrong(
+            "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, \
+             X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
+        );
+    }
+    let get = |name: &str| query.get(name).unwrap_or_default();
+    match get("X-Amz-Algorithm") {
+        ALGORITHM => {}
+        "AWS4-ECDSA-P256-SHA256" => {
+            return Err(Failure::not_implemented("The algorithm AWS4-ECDSA-P256-SHA256"));
+        }
+        _ => return wrong("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\""),
+    }
+    let date = get("X-Amz-Date");
+    if convert::parse_amz_date(date).is_none() {
+        return wrong("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"");
+    }
+    check_credential(get("X-Amz-Credential"), date, region, Place::Query)?;
+    check_signed_headers(get("X-Amz-SignedHeaders"), Place::Query)?;
+    match get("X-Amz-Expires").parse::<i64>() {
+        Err(_) => wrong("X-Amz-Expires should be a number"),
+        Ok(..0) => wrong("X-Amz-Expires must be non-negative"),
+        Ok(EXPIRES_SECONDS_END..) => wrong(
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires \
+             must be less than 604800 seconds",
+        ),
+        Ok(_) if is_signature(get("X-Amz-Signature")) => Ok(()),
+        Ok(_) => Err(Failure::new(Code::SignatureDoesNotMatch)),
+    }
+}
+
+/// The adapter repeats these names, and cannot write every character into its documents.
+fn check_signed_headers(names: &str, place: Place) -> Outcome<()> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_token);
+    match names.split(';').all(is_name) {
+        true => Ok(()),
+        false => Err(place.failure("SignedHeaders are not names of headers.".to_owned())),
+    }
+}
+
+fn is_signature(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Where a signature stands.
@@ -68,24 +254,16 @@ impl Place {
     }
 }
 
-/// The credential of an `Authorization` header of version 4.
-fn credential_of(authorization: &str) -> Option<&str> {
-    let (algorithm, parameters) = authorization.trim_start().split_once(' ')?;
-    if !algorithm.starts_with("AWS4-") {
-        return None;
-    }
-    let parameters = parameters.split(',').map(str::trim);
-    parameters.filter_map(|parameter| parameter.strip_prefix("Credential=")).next()
-}
-
-/// Checks `key/date/region/service/terminal`. Key ids may contain slashes, so it is read from its
-/// end.
-fn check_scope(credential: &str, here: &str, place: Place) -> Outcome<()> {
-    let mut rest = credential.rsplitn(4, '/');
-    let (Some(terminal), Some(service), Some(region), Some(_)) =
-        (rest.next(), rest.next(), rest.next(), rest.next())
+/// Checks `key/date/region/service/terminal` of a request that is dated `at`. Key ids may contain
+/// slashes, so it is read from its end.
+fn check_credential(credential: &str, at: &str, here: &str, place: Place) -> Outcome<()> {
+    let mut rest = credential.rsplitn(5, '/');
+    let (Some(terminal), Some(service), Some(region), Some(day), Some(_)) =
+        (rest.next(), rest.next(), rest.next(), rest.next(), rest.next())
     else {
-        return Ok(());
+        let what = "the Credential is mal-formed; expecting \
+                    \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".";
+        return Err(place.failure(what.to_owned()));
     };
     if terminal != TERMINAL {
         let what = format!("incorrect terminal \"{terminal}\". This endpoint uses \"{TERMINAL}\".");
@@ -96,15 +274,29 @@ fn check_scope(credential: &str, here: &str, place: Place) -> Outcome<()> {
             format!("incorrect service \"{service}\". This endpoint belongs to \"{SERVICE}\".");
         return Err(place.failure(what));
     }
-    if region == here {
-        return Ok(());
+    if region != here {
+        let failure = place.failure(format!("the region '{region}' is wrong; expecting '{here}'"));
+        let failure = failure.detail("Region", here);
+        return Err(match HeaderValue::from_str(here) {
+            Ok(value) => failure.header(BUCKET_REGION, value),
+            Err(_) => failure,
+        });
     }
-    let failure = place.failure(format!("the region '{region}' is wrong; expecting '{here}'"));
-    let failure = failure.detail("Region", here);
-    Err(match HeaderValue::from_str(here) {
-        Ok(value) => failure.header(BUCKET_REGION, value),
-        Err(_) => failure,
-    })
+    if day.len() != 8 || !day.bytes().all(|byte| byte.is_ascii_digit()) {
+        let what = format!(
+            "incorrect date format \"{day}\". This date in the credential must be in the format \
+             \"yyyyMMdd\"."
+        );
+        return Err(place.failure(what));
+    }
+    let signed_on = at.get(..8).unwrap_or_default();
+    if day != signed_on {
+        let what = format!(
+            "Invalid credential date \"{day}\". This is not the same as X-Amz-Date: \"{signed_on}\"."
+        );
+        return Err(place.failure(what));
+    }
+    Ok(())
 }
 
 fn check_payload(headers: &HeaderMap) -> Outcome<()> {
@@ -130,15 +322,18 @@ mod tests {
             (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
         };
         let headers = pairs.iter().map(pair).collect();
-        check(&headers, Some(query), "eu-north-7")
+        check(Claim { headers: &headers, query: Some(query) }, "eu-north-7")
             .map_err(|failure| (failure.code(), failure.message().to_owned()))
     }
+
+    const DATED: (&str, &str) = ("x-amz-date", "20250101T120000Z");
+    const HASHED: (&str, &str) = ("x-amz-content-sha256", "UNSIGNED-PAYLOAD");
 
     fn header_scope(scope: &str) -> Result<(), (Code, String)> {
         let value = format!(
             "AWS4-HMAC-SHA256 Credential=k/e/y/20250101/{scope},SignedHeaders=a, Signature=b"
         );
-        told(&[("authorization", &value)], "")
+        told(&[("authorization", &value), DATED, HASHED], "")
     }
 
     #[test]
@@ -162,16 +357,77 @@ mod tests {
             let expected = Err((Code::AuthorizationHeaderMalformed, format!("{start}{what}")));
             assert_eq!(header_scope(scope), expected);
         }
-        let query = "X-Amz-Credential=k%2F20250101%2Fus-east-1%2Fs3%2Faws4_request";
-        let code = told(&[], query).map_err(|(code, _)| code);
+        let query = presigned().replace("eu-north-7", "us-east-1");
+        let code = told(&[], &query).map_err(|(code, _)| code);
         assert_eq!(code, Err(Code::AuthorizationQueryParameters));
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_to_the_adapter() {
-        for value in ["", "AWS k:s", "Basic abc", "AWS4-HMAC-SHA256 Credential=k/us-east-1"] {
-            assert_eq!(told(&[("authorization", value)], "X-Amz-Signature=%zz"), Ok(()), "{value}");
+    fn headers_that_are_no_signature_are_refused() {
+        let full = "AWS4-HMAC-SHA256 \
+                    Credential=k/20250101/eu-north-7/s3/aws4_request,SignedHeaders=a,Signature=b";
+        let code = |value: &str, date: &str| {
+            let told = told(&[("authorization", value), ("x-amz-date", date), HASHED], "");
+            told.map_err(|(code, _)| code)
+        };
+        assert_eq!(code(full, DATED.1), Ok(()));
+        for (value, expected) in [
+            ("", Code::InvalidArgument),
+            ("Basic abc", Code::InvalidArgument),
+            ("AWS4-HMAC-SHA512 Credential=k", Code::InvalidArgument),
+            ("AWS k:s", Code::InvalidRequest),
+            ("AWS4-ECDSA-P256-SHA256 Credential=k", Code::NotImplemented),
+            ("AWS4-HMAC-SHA256", Code::AuthorizationHeaderMalformed),
+            (&full.replace("Signature=", "S="), Code::AuthorizationHeaderMalformed),
+            (&full.replace("/20250101", ""), Code::AuthorizationHeaderMalformed),
+            (&full.replace("20250101", "2025"), Code::AuthorizationHeaderMalformed),
+            (&full.replace("20250101", "20250102"), Code::AuthorizationHeaderMalformed),
+        ] {
+            assert_eq!(code(value, DATED.1), Err(expected), "{value}");
         }
+        for date in ["", "yesterday", "20251399T120000Z", "2025-01-01T12:00:00Z"] {
+            assert_eq!(code(full, date), Err(Code::AccessDenied), "{date}");
+        }
+        let unhashed = told(&[("authorization", full), DATED], "").map_err(|(code, _)| code);
+        assert_eq!(unhashed, Err(Code::InvalidRequest));
+        let both = told(&[("authorization", full), DATED, HASHED], &presigned());
+        assert_eq!(both.map_err(|(code, _)| code), Err(Code::InvalidArgument));
+    }
+
+    fn presigned() -> String {
+        format!(
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20250101T120000Z&X-Amz-Expires=604800\
+             &X-Amz-Credential=k%2F20250101%2Feu-north-7%2Fs3%2Faws4_request\
+             &X-Amz-SignedHeaders=host&X-Amz-Signature={}",
+            "a".repeat(64)
+        )
+    }
+
+    #[test]
+    fn queries_that_are_no_signature_are_refused() {
+        let code = |query: &str| told(&[], query).map_err(|(code, _)| code);
+        assert_eq!(code(&presigned()), Ok(()));
+        for name in PARAMETERS {
+            let without = presigned().replace(&format!("{name}="), "x=");
+            assert_eq!(code(&without), Err(Code::AuthorizationQueryParameters), "{name}");
+        }
+        for (from, to) in [
+            ("HMAC-SHA256", "HMAC-SHA512"),
+            ("604800", "604801"),
+            ("604800", "-1"),
+            ("604800", "week"),
+            ("T120000Z", ""),
+            ("20250101%2F", "20250102%2F"),
+            ("SignedHeaders=host", "SignedHeaders=%00host"),
+            ("SignedHeaders=host", "SignedHeaders=host%3B%3Bx"),
+        ] {
+            let changed = presigned().replace(from, to);
+            assert_eq!(code(&changed), Err(Code::AuthorizationQueryParameters), "{to}");
+        }
+        assert_eq!(code(&presigned().replace("aaa", "zzz")), Err(Code::SignatureDoesNotMatch));
+        assert_eq!(code("AWSAccessKeyId=a&Signature=b&Expires=1"), Err(Code::InvalidRequest));
+        // What cannot be decoded is refused elsewhere.
+        assert_eq!(code("X-Amz-Signature=%zz"), Ok(()));
     }
 
     #[test]

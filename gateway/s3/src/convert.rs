@@ -23,6 +23,11 @@ const ASCTIME: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short] [month repr:short] [day padding:space] [hour]:[minute]:[second] [year]"
 );
 
+const ISO_8601_SECONDS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+const AMZ_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[year][month][day]T[hour][minute][second]Z");
+
 fn utc(at: UnixMillis) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -52,6 +57,18 @@ pub(crate) fn iso_8601(at: UnixMillis) -> String {
     put(17..19, at.second().into());
     put(20..23, at.millisecond());
     text.into_iter().map(char::from).collect()
+}
+
+/// A timestamp as error documents have it, whole seconds.
+pub(crate) fn iso_8601_seconds(at: UnixMillis) -> String {
+    utc(at).format(ISO_8601_SECONDS).unwrap_or_default()
+}
+
+/// Reads a time as signatures are dated. `None` for anything else, and for times before 1970.
+pub(crate) fn parse_amz_date(text: &str) -> Option<UnixMillis> {
+    let at = PrimitiveDateTime::parse(text, AMZ_DATE).ok()?;
+    let seconds = u64::try_from(at.assume_offset(UtcOffset::UTC).unix_timestamp()).ok()?;
+    Some(UnixMillis(seconds.checked_mul(1000)?))
 }
 
 /// Reads any of the three forms of HTTP dates. `None` for anything else, which HTTP ignores, and

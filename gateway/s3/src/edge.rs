@@ -25,7 +25,7 @@ use node_proto::Clock;
 use s3s::{
     config::{S3Config, StaticConfigProvider},
     region::Region,
-    service::S3ServiceBuilder,
+    service::{S3Service, S3ServiceBuilder},
     validation::NameValidation,
 };
 use tokio::{
@@ -40,12 +40,14 @@ use crate::{
     adapter::{Adapter, Hosts, OnlyForms, Secrets},
     call::Gateway,
     config::S3EdgeConfig,
+    explain::SKEW_MAX_SECONDS,
     front::{self, Front, Peer},
     request_id::RequestIds,
     stall::StallGuard,
     target::Domains,
     telemetry::{self, ConnectionGauge},
     tls::TlsConfig,
+    unparsed::{Documented, Understood},
 };
 
 /// Most requests at a time on one HTTP/2 connection. Chosen: what SDKs open over several
@@ -61,9 +63,12 @@ const HEADER_SLACK_BYTES: usize = 32 << 10;
 /// to come free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Most bytes of a form besides its file. S3 allows 20 KiB; policies of our own may be longer.
-const FORM_FIELDS_LEN_BYTES_MAX: usize = 128 << 10;
+pub(crate) const FORM_FIELDS_LEN_BYTES_MAX: usize = 128 << 10;
 /// Most fields of a form. Chosen.
 const FORM_FIELD_COUNT_MAX: usize = 256;
+/// How old a form's signature may be. Its policy says until when it is valid; S3's signing keys are
+/// for a week.
+const FORM_AGE_SECONDS_MAX: u32 = 7 * 24 * 60 * 60;
 /// Largest object of one request, which is S3's limit. The service has the last word.
 const OBJECT_LEN_BYTES_MAX: u64 = 5 << 30;
 
@@ -77,7 +82,7 @@ pub enum ServeError {
 
 /// S3 over HTTP. Built once, served on any number of listeners.
 pub struct S3Edge {
-    front: Arc<Front>,
+    pub(crate) front: Arc<Front>,
     config: S3EdgeConfig,
 }
 
@@ -103,16 +108,9 @@ impl S3Edge {
             }),
             domains: domains.clone(),
         };
-        let mut builder = S3ServiceBuilder::new(adapter.clone());
-        let settings = Arc::new(adapter_config(&config));
-        builder.set_config(Arc::new(StaticConfigProvider::new(settings)));
-        builder.set_auth(Secrets(directory));
-        builder.set_access(OnlyForms);
-        builder.set_host(Hosts(domains));
-        builder.set_route(adapter);
-        builder.set_validation(AnyName);
         let front = Front {
-            inner: builder.build(),
+            inner: service_of(&adapter, &directory, &config, SKEW_MAX_SECONDS),
+            forms: service_of(&adapter, &directory, &config, FORM_AGE_SECONDS_MAX),
             ids: RequestIds::new(),
             clock,
             header_len_bytes_max: config.header_len_bytes_max,
@@ -214,12 +212,18 @@ impl Connection {
     {
         let Self { front, config, address, watcher, permit } = self;
         let peer = Peer { address, secure };
+        let understood = Understood::default();
+        let guarded = StallGuard::new(stream, config.pace(), config.header_read_timeout);
+        let unparsed = Arc::clone(&front);
+        let documented = Documented::new(guarded, understood.clone(), move |failure, head| {
+            unparsed.answer_unparsed(failure, head)
+        });
+        let io = TokioIo::new(documented);
         let service = service_fn(move |request| {
+            understood.set();
             let front = Arc::clone(&front);
             async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
         });
-        let guarded = StallGuard::new(stream, config.pace(), config.header_read_timeout);
-        let io = TokioIo::new(guarded);
         let builder = http_builder(&config);
         let connection = builder.serve_connection(io, service).into_owned();
         if let Err(error) = watcher.watch(connection).await {
@@ -251,6 +255,25 @@ fn http_builder(config: &S3EdgeConfig) -> Builder<TokioExecutor> {
         .keep_alive_interval(config.header_read_timeout)
         .keep_alive_timeout(config.header_read_timeout);
     builder
+}
+
+/// An adapter that lets signatures be `skew_seconds` old.
+fn service_of(
+    adapter: &Adapter,
+    directory: &Arc<Directory>,
+    config: &S3EdgeConfig,
+    skew_seconds: u32,
+) -> S3Service {
+    let mut builder = S3ServiceBuilder::new(adapter.clone());
+    let mut settings = adapter_config(config);
+    settings.presigned_url_max_skew_time_secs = skew_seconds;
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(settings))));
+    builder.set_auth(Secrets(Arc::clone(directory)));
+    builder.set_access(OnlyForms);
+    builder.set_host(Hosts(adapter.domains.clone()));
+    builder.set_route(adapter.clone());
+    builder.set_validation(AnyName);
+    builder.build()
 }
 
 fn adapter_config(config: &S3EdgeConfig) -> S3Config {

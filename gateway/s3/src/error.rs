@@ -39,12 +39,15 @@ codes! {
     AccessControlListNotSupported = "AccessControlListNotSupported", BAD_REQUEST,
         "The bucket does not allow ACLs.";
     AccessDenied = "AccessDenied", FORBIDDEN, "Access Denied";
+    AccessForbidden = "AccessForbidden", FORBIDDEN,
+        "CORSResponse: CORS is not enabled for this bucket.";
     AuthorizationHeaderMalformed = "AuthorizationHeaderMalformed", BAD_REQUEST,
         "The authorization header that you provided is not valid.";
     AuthorizationQueryParameters = "AuthorizationQueryParametersError", BAD_REQUEST,
         "The authorization query parameters that you provided are not valid.";
     BadDigest = "BadDigest", BAD_REQUEST,
         "The Content-MD5 or checksum value that you specified did not match what the server received.";
+    BadRequest = "BadRequest", BAD_REQUEST, "An error occurred when parsing the HTTP request.";
     BucketAlreadyExists = "BucketAlreadyExists", CONFLICT,
         "The requested bucket name is not available. Select a different name and try again.";
     BucketAlreadyOwnedByYou = "BucketAlreadyOwnedByYou", CONFLICT,
@@ -64,6 +67,8 @@ codes! {
         "There is not enough space to store this. Deleting still works.";
     InternalError = "InternalError", INTERNAL_SERVER_ERROR,
         "We encountered an internal error. Please try again.";
+    InvalidAccessKeyId = "InvalidAccessKeyId", FORBIDDEN,
+        "The AWS Access Key Id you provided does not exist in our records.";
     InvalidArgument = "InvalidArgument", BAD_REQUEST, "Invalid Argument";
     InvalidBucketName = "InvalidBucketName", BAD_REQUEST, "The specified bucket is not valid.";
     InvalidDigest = "InvalidDigest", BAD_REQUEST, "The Content-MD5 you specified is not valid.";
@@ -86,6 +91,8 @@ codes! {
         "The provided token is malformed or otherwise not valid.";
     InvalidUri = "InvalidURI", BAD_REQUEST, "Couldn't parse the specified URI.";
     KeyTooLong = "KeyTooLongError", BAD_REQUEST, "Your key is too long.";
+    MalformedPostRequest = "MalformedPOSTRequest", BAD_REQUEST,
+        "The body of your POST request is not well-formed multipart/form-data.";
     MalformedTrailer = "MalformedTrailerError", BAD_REQUEST,
         "The request contained trailing data that was not well-formed or did not conform to our \
          published schema.";
@@ -93,6 +100,8 @@ codes! {
         "The XML you provided was not well-formed or did not validate against our published schema.";
     MaxMessageLengthExceeded = "MaxMessageLengthExceeded", BAD_REQUEST,
         "Your request was too big.";
+    MaxPostPreDataLengthExceeded = "MaxPostPreDataLengthExceeded", BAD_REQUEST,
+        "Your POST request fields preceding the upload file were too large.";
     MetadataTooLarge = "MetadataTooLarge", BAD_REQUEST,
         "Your metadata headers exceed the maximum allowed metadata size.";
     MethodNotAllowed = "MethodNotAllowed", METHOD_NOT_ALLOWED,
@@ -112,13 +121,16 @@ codes! {
         "At least one of the pre-conditions you specified did not hold";
     RequestHeaderSectionTooLarge = "RequestHeaderSectionTooLarge", BAD_REQUEST,
         "Your request header section exceeds the maximum allowed request header section size.";
+    RequestTimeTooSkewed = "RequestTimeTooSkewed", FORBIDDEN,
+        "The difference between the request time and the current time is too large.";
     RequestTimeout = "RequestTimeout", BAD_REQUEST,
         "Your socket connection to the server was not read from or written to within the timeout \
          period.";
     ServiceUnavailable = "ServiceUnavailable", SERVICE_UNAVAILABLE,
         "The service is unavailable for now. Please retry.";
     SignatureDoesNotMatch = "SignatureDoesNotMatch", FORBIDDEN,
-        "The request signature we calculated does not match the signature you provided.";
+        "The request signature we calculated does not match the signature you provided. Check your \
+         key and signing method.";
     SlowDown = "SlowDown", SERVICE_UNAVAILABLE, "Please reduce your request rate.";
     TooManyBuckets = "TooManyBuckets", BAD_REQUEST,
         "You have attempted to create more buckets than allowed.";
@@ -206,6 +218,14 @@ impl Failure {
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
+    }
+
+    /// Adds an element to the error document, unless it is there.
+    pub(crate) fn detail_if_new(self, element: &'static str, value: impl Into<String>) -> Self {
+        match self.0.details.iter().any(|(name, _)| *name == element) {
+            true => self,
+            false => self.detail(element, value),
+        }
     }
 
     /// The code.

@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - every answer carries `x-amz-request-id` and `x-amz-id-2`, and every error document repeats
-//!   them; only what the HTTP library refuses before there is a request comes without;
+//!   them; only what the HTTP library refuses behind another request comes without;
 //! - an answer to `HEAD` has no body;
 //! - what a refused request left unread is drained within bounds, so that the client gets to read
 //!   the answer and the connection lives on.
@@ -22,23 +22,28 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming as HyperBody;
 use node_proto::Clock;
 use s3s::{Body, service::S3Service};
 
 use crate::{
     adapter::{Context, Ours, is_form},
     body::{BodySlot, is_signed_stream},
-    claim, convert,
-    error::{self, Code, ErrorPlace, Failure},
+    claim::{self, Claim},
+    convert,
+    error::{self, Code, ErrorPlace, Failure, Outcome},
+    explain::{Claims, explain_form},
     request_id::RequestIds,
     stall::PaceLimits,
     telemetry::{Findings, Report},
     xml,
 };
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
@@ -63,6 +68,8 @@ const FOREIGN_ERROR_LEN_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Front {
     /// The adapter.
     pub(crate) inner: S3Service,
+    /// The adapter for forms, whose policies say how long their signatures are valid.
+    pub(crate) forms: S3Service,
     /// Names for requests.
     pub(crate) ids: RequestIds,
     /// What answers are dated by.
@@ -86,11 +93,10 @@ pub(crate) struct Peer {
 
 impl Front {
     /// Answers a request.
-    pub(crate) async fn answer(
-        &self,
-        request: Request<HyperBody>,
-        peer: Peer,
-    ) -> Response<ReportedBody> {
+    pub(crate) async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response<ReportedBody>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
         let (parts, body) = request.into_parts();
         let context = Context {
             request_id: self.ids.next().into(),
@@ -104,12 +110,9 @@ impl Front {
         let method = parts.method.clone();
         let waits = parts.headers.contains_key(header::EXPECT);
         let mut response = match self.refuse(&parts) {
-            Some(failure) => respond(&failure, &context),
-            None => self.pass_on(parts, &context).await,
+            Err(failure) => respond(&failure, &context),
+            Ok(()) => self.pass_on(parts, &context).await,
         };
-        if response.extensions().get::<Ours>().is_none() && is_error(response.status()) {
-            response = translate(response, &context).await;
-        }
         if method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
@@ -123,27 +126,57 @@ impl Front {
         finish(response, &context, report)
     }
 
+    /// The whole answer to what is no request, as HTTP/1.1 writes it; the connection ends with it.
+    pub(crate) fn answer_unparsed(&self, failure: Failure, head: bool) -> Vec<u8> {
+        let failure = match failure.code() {
+            Code::RequestHeaderSectionTooLarge => self.headers_too_large(),
+            _ => failure,
+        };
+        let (request_id, host_id) = (self.ids.next(), self.ids.host_id());
+        let place = ErrorPlace { resource: "", request_id: &request_id, host_id };
+        let document = failure.document(&place);
+        let date = convert::http_date(self.clock.now());
+        let mut answer = format!(
+            "HTTP/1.1 {}\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\
+             x-amz-request-id: {request_id}\r\nx-amz-id-2: {host_id}\r\nserver: DataMesh\r\n\
+             date: {date}\r\nconnection: close\r\n\r\n",
+            failure.code().status(),
+            document.len(),
+        );
+        if !head {
+            answer.push_str(&document);
+        }
+        answer.into_bytes()
+    }
+
+    fn headers_too_large(&self) -> Failure {
+        Failure::new(Code::RequestHeaderSectionTooLarge)
+            .detail("MaxSizeAllowed", self.header_len_bytes_max.to_string())
+    }
+
     /// What is refused before anything else looks at it.
-    fn refuse(&self, parts: &http::request::Parts) -> Option<Failure> {
+    fn refuse(&self, parts: &http::request::Parts) -> Outcome<()> {
         let uri_len = parts.uri.path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri_len > self.header_len_bytes_max {
-            return Some(Failure::new(Code::UriTooLong));
+            return Err(Failure::new(Code::UriTooLong));
         }
         let line_len =
             |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
         let header_len: usize = parts.headers.iter().map(line_len).sum();
         let too_many = parts.headers.len() > HEADER_COUNT_MAX;
         if too_many || header_len + uri_len > self.header_len_bytes_max {
-            let failure = Failure::new(Code::RequestHeaderSectionTooLarge)
-                .detail("MaxSizeAllowed", self.header_len_bytes_max.to_string());
-            return Some(failure);
+            return Err(self.headers_too_large());
+        }
+        check_host(parts)?;
+        if parts.method == Method::OPTIONS {
+            return Err(preflight(parts));
         }
         // The adapter would hold a form of unknown length in memory to find out.
         let form = is_form(&parts.method, &parts.headers);
         if form && !parts.headers.contains_key(header::CONTENT_LENGTH) {
-            return Some(Failure::new(Code::MissingContentLength));
+            return Err(Failure::new(Code::MissingContentLength));
         }
-        claim::check(&parts.headers, parts.uri.query(), &self.region).err()
+        claim::check(Claim { headers: &parts.headers, query: parts.uri.query() }, &self.region)
     }
 
     async fn pass_on(&self, mut parts: http::request::Parts, context: &Context) -> Response<Body> {
@@ -156,18 +189,69 @@ impl Front {
             true => Body::http_body_unsync(context.body.open(self.pace)),
             false => Body::empty(),
         };
-        match self.inner.call(Request::from_parts(parts, body)).await {
+        let claims = Claims::of(&parts).filter(|_| !form);
+        let content_type = parts.headers.get(header::CONTENT_TYPE).filter(|_| form).cloned();
+        let adapter = if form { &self.forms } else { &self.inner };
+        let response = match adapter.call(Request::from_parts(parts, body)).await {
             Ok(response) => response,
+            // The adapter refuses a form in its words, and cannot write control characters.
+            Err(_) if form && !is_taken(context) => respond(&unspeakable_form(), context),
             Err(error) => {
                 tracing::error!(%error, "the S3 adapter failed");
                 respond(&Failure::new(Code::InternalError), context)
             }
+        };
+        if response.extensions().get::<Ours>().is_some() || !is_error(response.status()) {
+            return response;
         }
+        let explain = |code: &str, message: &str| match (&claims, form) {
+            (Some(claims), _) => claims.explain(code, message, self.clock.now()),
+            (None, true) => {
+                explain_form(code, message, content_type.as_ref(), &context.body.kept())
+            }
+            (None, false) => None,
+        };
+        translate(response, context, explain).await
     }
+}
+
+/// Whether the adapter has handed the request over.
+fn is_taken(context: &Context) -> bool {
+    context.findings.operation.get().is_some()
+}
+
+fn unspeakable_form() -> Failure {
+    Failure::invalid_request("The form or its policy holds control characters.")
 }
 
 fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
+}
+
+/// RFC 9112, section 3.2: a request names its host once, and it is one.
+fn check_host(parts: &http::request::Parts) -> Outcome<()> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let valid = |host: &HeaderValue| http::uri::Authority::try_from(host.as_bytes()).is_ok();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if valid(host) => Ok(()),
+        (None, None) if parts.version != Version::HTTP_11 => Ok(()),
+        _ => Err(Failure::new(Code::BadRequest)),
+    }
+}
+
+/// What a browser is told that asks whether a script may send a request: no bucket lets any.
+fn preflight(parts: &http::request::Parts) -> Failure {
+    let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    match (parts.headers.get(header::ORIGIN), asked.and_then(|method| method.to_str().ok())) {
+        (Some(_), Some(method)) => Failure::new(Code::AccessForbidden).detail("Method", method),
+        (Some(_), None) => {
+            Failure::with_message(Code::BadRequest, "Invalid Access-Control-Request-Method: null")
+        }
+        (None, _) => Failure::with_message(
+            Code::BadRequest,
+            "Insufficient information. Origin request header needed.",
+        ),
+    }
 }
 
 fn place(context: &Context) -> ErrorPlace<'_> {
@@ -187,8 +271,12 @@ fn respond(failure: &Failure, context: &Context) -> Response<Body> {
     response
 }
 
-/// Rewrites an error of the adapter's as one of ours.
-async fn translate(response: Response<Body>, context: &Context) -> Response<Body> {
+/// Rewrites an error of the adapter's as one of ours. `explain` knows more about some.
+async fn translate(
+    response: Response<Body>,
+    context: &Context,
+    explain: impl FnOnce(&str, &str) -> Option<Failure>,
+) -> Response<Body> {
     let (mut parts, mut body) = response.into_parts();
     let bytes = body.store_all_limited(FOREIGN_ERROR_LEN_BYTES_MAX).await.unwrap_or_default();
     let root = xml::parse(&bytes).unwrap_or_default();
@@ -198,6 +286,9 @@ async fn translate(response: Response<Body>, context: &Context) -> Response<Body
         _ => Code::InternalError.name(),
     });
     let message = root.child_text("Message").unwrap_or_default();
+    if let Some(failure) = explain(code, message) {
+        return respond(&failure, context);
+    }
     // The adapter calls a form that breaks its policy a bad policy; S3 denies access.
     let breaks_policy = code == "InvalidPolicyDocument"
         && (message.starts_with("Policy condition") || message.starts_with("Bucket in form field"));
@@ -261,7 +352,7 @@ pub(crate) struct ReportedBody {
 
 impl http_body::Body for ReportedBody {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -313,7 +404,7 @@ mod tests {
     async fn translated(status: StatusCode, xml: &str) -> (StatusCode, String) {
         let mut response = Response::new(Body::from(xml.to_owned()));
         *response.status_mut() = status;
-        let response = translate(response, &context()).await;
+        let response = translate(response, &context(), |_, _| None).await;
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(bytes.to_vec()).unwrap())

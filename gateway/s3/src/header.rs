@@ -17,6 +17,9 @@ use crate::{
     percent,
 };
 
+/// Most tags of an object, which is S3's limit.
+const TAG_COUNT_MAX: usize = 10;
+
 /// The value of a header; `None` when absent or empty.
 ///
 /// # Errors
@@ -208,16 +211,32 @@ pub(crate) fn user_metadata(headers: &HeaderMap) -> Outcome<Vec<(String, String)
 /// `x-amz-tagging`, encoded like a query.
 ///
 /// # Errors
-/// `InvalidArgument` when it is not percent-encoded.
+/// `InvalidArgument` when it is not percent-encoded, `BadRequest` for too many.
 pub(crate) fn tags(headers: &HeaderMap) -> Outcome<Option<Vec<(String, String)>>> {
     let Some(text) = text(headers, "x-amz-tagging")? else {
         return Ok(None);
     };
-    parse_tags(text).map(Some).ok_or_else(|| {
+    let found = parse_tags(text).ok_or_else(|| {
         let message = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL \
                        query parameters without tag name duplicates.";
         Failure::with_message(Code::InvalidArgument, message)
-    })
+    })?;
+    few_tags(&found)?;
+    Ok(Some(found))
+}
+
+/// Refuses more tags than an object may have, in S3's own words for it.
+///
+/// # Errors
+/// `BadRequest`.
+pub(crate) fn few_tags(tags: &[(String, String)]) -> Outcome<()> {
+    match tags.len() > TAG_COUNT_MAX {
+        true => {
+            let message = format!("Object tags cannot be greater than {TAG_COUNT_MAX}");
+            Err(Failure::with_message(Code::BadRequest, message))
+        }
+        false => Ok(()),
+    }
 }
 
 fn parse_tags(text: &str) -> Option<Vec<(String, String)>> {

@@ -23,6 +23,7 @@
 
 mod adapter;
 mod answer;
+mod asked;
 mod body;
 mod call;
 mod claim;
@@ -31,7 +32,10 @@ mod convert;
 mod edge;
 mod error;
 mod error_table;
+mod explain;
 mod front;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod header;
 mod operation;
 mod ops;
@@ -44,6 +48,7 @@ mod target;
 mod telemetry;
 mod tls;
 mod token;
+mod unparsed;
 mod xml;
 
 pub use config::S3EdgeConfig;

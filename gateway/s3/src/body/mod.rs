@@ -11,7 +11,7 @@
 //! | `STREAMING-UNSIGNED-PAYLOAD-TRAILER` | [`chunked`] | the service (checksum trailer) |
 //! | `STREAMING-AWS4-HMAC-SHA256-PAYLOAD[-TRAILER]` | the adapter | the adapter, the service |
 
-mod chunked;
+pub(crate) mod chunked;
 mod declared;
 mod digest;
 mod document;

@@ -23,7 +23,6 @@ use node_proto::{Clock, ManualClock, UnixMillis};
 use crate::{
     S3Edge, S3EdgeConfig,
     front::{Front, Peer},
-    xml,
 };
 
 /// The operator's key.

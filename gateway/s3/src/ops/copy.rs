@@ -2,7 +2,8 @@
 
 use gateway_iam::Action;
 use gateway_object::{
-    CopyObject, CopySource, MetadataDirective, ObjectRef, TaggingDirective, UploadPartCopy,
+    CopyObject, CopySource, MetadataDirective, ObjectRef, ObjectWriteError, TaggingDirective,
+    UploadPartCopy,
 };
 
 use super::object_write::{set_version, write_checksum};
@@ -11,7 +12,7 @@ use crate::{
     body::declared_algorithm,
     call::Call,
     convert,
-    error::{Failure, Outcome},
+    error::{Code, Failure, Outcome},
     header, percent, range,
     xml::Writer,
 };
@@ -19,6 +20,7 @@ use crate::{
 pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
     header::refuse_unsupported(&call.headers)?;
     let source = source(&call).await?;
+    let source_key = source.object.key.clone();
     let request = CopyObject {
         source,
         target: call.object(),
@@ -29,7 +31,8 @@ pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
         checksum: declared_algorithm(&call.headers)?,
         condition: header::write_condition(&call.headers)?,
     };
-    let receipt = call.gateway.service.copy_object(request).await?;
+    let copied = call.gateway.service.copy_object(request).await;
+    let receipt = copied.map_err(|error| refused(error, source_key))?;
     let written = &receipt.written;
     let mut xml = Writer::rooted("CopyObjectResult");
     xml.text("LastModified", &convert::iso_8601(written.modified));
@@ -56,9 +59,12 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
         })
         .transpose()?;
     let number = call.part_number()?.unwrap_or_default();
-    let request =
-        UploadPartCopy { upload: call.upload()?, number, source: source(&call).await?, range };
-    let receipt = call.gateway.service.upload_part_copy(request).await?;
+    let upload = call.upload()?;
+    let source = source(&call).await?;
+    let source_key = source.object.key.clone();
+    let request = UploadPartCopy { upload, number, source, range };
+    let copied = call.gateway.service.upload_part_copy(request).await;
+    let receipt = copied.map_err(|error| refused(error, source_key))?;
     let mut xml = Writer::rooted("CopyPartResult");
     xml.text("LastModified", &convert::iso_8601(receipt.modified));
     xml.text("ETag", &format!("\"{}\"", convert::md5_hex(&receipt.md5)));
@@ -71,6 +77,16 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
     let source_version = receipt.source_version.and_then(convert::shown_version);
     answer.set_if("x-amz-copy-source-version-id", source_version.as_deref())?;
     Ok(answer)
+}
+
+/// Why a copy was refused. It is the source's key that is not there, where it is the source.
+fn refused(error: ObjectWriteError, source_key: String) -> Failure {
+    let of_source = matches!(error, ObjectWriteError::Source(_));
+    let failure = Failure::from(error);
+    match failure.code() {
+        Code::NoSuchKey | Code::NoSuchVersion if of_source => failure.detail("Key", source_key),
+        _ => failure,
+    }
 }
 
 /// The source of a copy, which the caller must be allowed to read.
@@ -146,7 +162,6 @@ mod tests {
     use gateway_meta::VersionId;
 
     use super::*;
-    use crate::error::Code;
 
     type Found = Result<(String, String, Option<VersionId>), Code>;
 

@@ -7,7 +7,7 @@
 //! The adapter leaves out the fields `acl` and `tagging`, so those are read from the start of the
 //! body, which is kept aside while the adapter reads it.
 
-mod fields;
+pub(crate) mod fields;
 
 use futures::StreamExt as _;
 use gateway_object::{ObjectRef, PutObject};
@@ -51,11 +51,12 @@ impl Form {
         // The adapter leaves the length of an empty file out.
         let len = input.content_length.unwrap_or_default().to_string();
         put(&mut headers, "x-amz-decoded-content-length", Some(&len))?;
-        let left_out = fields::read(content_type, start);
-        if let Some(acl) = single(&left_out, "acl")? {
+        let left_out = fields::read(content_type, start).fields;
+        refuse_repeated(&left_out)?;
+        if let Some(acl) = value_of(&left_out, "acl") {
             put(&mut headers, "x-amz-acl", Some(acl))?;
         }
-        let tags = match single(&left_out, "tagging")? {
+        let tags = match value_of(&left_out, "tagging") {
             None => None,
             Some(text) => {
                 let root = xml::parse(text.as_bytes()).map_err(|_| Code::MalformedXml)?;
@@ -71,15 +72,22 @@ impl Form {
     }
 }
 
-/// The value of a field that may be given once.
-fn single<'a>(fields: &'a [(String, String)], name: &'static str) -> Outcome<Option<&'a str>> {
-    let mut values = fields.iter().filter(|(found, _)| found == name);
-    let value = values.next();
-    if values.next().is_some() {
-        let message = format!("The form field {name} was given more than once.");
-        return Err(Failure::with_message(Code::InvalidArgument, message));
+/// Refuses fields that are given more than once: the adapter holds only one value of a name
+/// against the policy. What a policy ignores may be repeated.
+fn refuse_repeated(fields: &[(String, String)]) -> Outcome<()> {
+    for (index, (name, _)) in fields.iter().enumerate() {
+        let is_repeated = fields[..index].iter().any(|(earlier, _)| earlier == name);
+        if is_repeated && !name.starts_with("x-ignore-") {
+            let message = format!("The form field {name} was given more than once.");
+            return Err(Failure::with_message(Code::InvalidArgument, message));
+        }
     }
-    Ok(value.map(|(_, value)| value.as_str()))
+    Ok(())
+}
+
+fn value_of<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = fields.iter().find(|(found, _)| found == name);
+    found.map(|(_, value)| value.as_str())
 }
 
 /// The fields as the headers they stand for.
@@ -188,6 +196,13 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: Option<&str>) -> Outc
     Ok(())
 }
 
+/// A form that does not say where to put its file.
+pub(crate) fn no_key() -> Failure {
+    let message = "Bucket POST must contain a field named 'key'. If it is specified, please check \
+                   the order of the fields.";
+    Failure::invalid_argument("key", "", message)
+}
+
 /// Stores a form's file.
 ///
 /// # Errors
@@ -199,9 +214,7 @@ pub(crate) async fn post_object(
 ) -> Outcome<Answer> {
     header::refuse_unsupported(&call.headers)?;
     if key.is_empty() {
-        let message = "Bucket POST must contain a field named 'key'. If it is specified, please \
-                       check the order of the fields.";
-        return Err(Failure::invalid_argument("key", "", message));
+        return Err(no_key());
     }
     let mut attributes = header::attributes(&call.headers)?;
     if let Some(tags) = tags {
@@ -220,4 +233,23 @@ pub(crate) async fn post_object(
     let mut answer = super::object_write::written(&receipt)?;
     answer.set("location", &location)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_given_twice_are_refused() {
+        let fields = |names: &[&str]| -> Vec<(String, String)> {
+            names.iter().map(|name| ((*name).to_owned(), String::new())).collect()
+        };
+        for names in [&["key", "acl"][..], &["x-ignore-a", "x-ignore-a", "key"]] {
+            assert!(refuse_repeated(&fields(names)).is_ok(), "{names:?}");
+        }
+        for names in [&["key", "key"][..], &["x-amz-meta-a", "key", "x-amz-meta-a"]] {
+            let failure = refuse_repeated(&fields(names)).unwrap_err();
+            assert_eq!(failure.code(), Code::InvalidArgument, "{names:?}");
+        }
+    }
 }

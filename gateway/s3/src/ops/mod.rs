@@ -15,7 +15,7 @@ pub(crate) mod object_read;
 mod object_write;
 mod tagging;
 
-pub(crate) use form::{Form, post_object};
+pub(crate) use form::{Form, fields as form_fields, no_key as no_form_key, post_object};
 
 use crate::{answer::Answer, call::Call, error::Outcome, operation::Operation};
 

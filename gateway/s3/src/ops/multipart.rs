@@ -3,7 +3,9 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gateway_iam::canonical_id;
 use gateway_meta::record::ChecksumAlgorithm;
-use gateway_object::{CompletePart, CompleteUpload, CreateUpload, ListParts, PartInfo, UploadPart};
+use gateway_object::{
+    CompletePart, CompleteUpload, CreateUpload, ListParts, MultipartError, PartInfo, UploadPart,
+};
 use http::StatusCode;
 
 use super::object_write::{set_checksum, set_version, write_checksum};
@@ -105,7 +107,8 @@ pub(super) async fn complete_multipart_upload(mut call: Call<'_>) -> Outcome<Ans
         checksum_type: checksum_type(&call)?,
         object_len_bytes: header::number(&call.headers, "x-amz-mp-object-size")?,
     };
-    let receipt = call.gateway.service.complete_upload(request).await?;
+    let completed = call.gateway.service.complete_upload(request).await;
+    let receipt = completed.map_err(|error| refused(error, &root))?;
     let (bucket, key) = (call.target.bucket(), call.target.key());
     let mut xml = Writer::rooted("CompleteMultipartUploadResult");
     xml.text("Location", &format!("{}/{bucket}/{}", call.origin, percent::encode(key)));
@@ -117,6 +120,21 @@ pub(super) async fn complete_multipart_upload(mut call: Call<'_>) -> Outcome<Ans
     let mut answer = Answer::document(xml.finish()).encrypted();
     set_version(receipt.version, &mut answer)?;
     Ok(answer)
+}
+
+/// Why a completion was refused, with the ETag that the document names.
+fn refused(error: MultipartError, root: &Element) -> Failure {
+    let number = match &error {
+        MultipartError::InvalidPart(part) => part.number,
+        _ => return error.into(),
+    };
+    let is_it = |part: &&Element| {
+        let text = part.child_text("PartNumber").unwrap_or_default();
+        text.trim().parse() == Ok(number)
+    };
+    let part = root.all("Part").find(is_it);
+    let etag = part.and_then(|part| part.child_text("ETag")).unwrap_or_default();
+    Failure::from(error).detail("ETag", etag.trim())
 }
 
 /// The object's checksum as the client computed it.

@@ -8,6 +8,7 @@ use crate::{
     answer::Answer,
     call::Call,
     error::{Code, Failure, Outcome},
+    header,
     xml::{Element, Writer},
 };
 
@@ -55,13 +56,16 @@ fn answer(status: StatusCode, version: VersionId) -> Outcome<Answer> {
 pub(super) fn parse(root: &Element) -> Outcome<Vec<(String, String)>> {
     let malformed = || Failure::new(Code::MalformedXml);
     let set = root.child("TagSet").ok_or_else(malformed)?;
-    set.all("Tag")
+    let tags: Vec<(String, String)> = set
+        .all("Tag")
         .map(|tag| {
             let name = tag.child_text("Key").ok_or_else(malformed)?;
             let value = tag.child_text("Value").ok_or_else(malformed)?;
             Ok((name.to_owned(), value.to_owned()))
         })
-        .collect()
+        .collect::<Outcome<_>>()?;
+    header::few_tags(&tags)?;
+    Ok(tags)
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use crate::harness::{ANN, Answer, Edge, encode};
 const FAR: &str = "2099-01-01T00:00:00.000Z";
 
 #[expect(clippy::disallowed_methods, reason = "signatures are judged by the system clock")]
-fn now() -> (String, String) {
+fn hours_ago(count: i64) -> (String, String) {
     let now = time::OffsetDateTime::from(std::time::SystemTime::now());
+    let now = now - time::Duration::hours(count);
     let day = format!("{:04}{:02}{:02}", now.year(), u8::from(now.month()), now.day());
     let (hour, minute, second) = now.to_hms();
     let date = format!("{day}T{hour:02}{minute:02}{second:02}Z");
@@ -24,6 +25,7 @@ fn mac(key: &[u8], data: &str) -> Vec<u8> {
 /// A form being filled in.
 struct Form {
     expiration: &'static str,
+    signed_hours_ago: i64,
     conditions: Vec<String>,
     fields: Vec<(String, String)>,
     file: &'static str,
@@ -34,6 +36,7 @@ impl Form {
     fn new(key: &str) -> Self {
         Self {
             expiration: FAR,
+            signed_hours_ago: 0,
             conditions: vec!["{\"bucket\":\"bucket\"}".to_owned()],
             fields: Vec::new(),
             file: "data",
@@ -60,7 +63,7 @@ impl Form {
     }
 
     async fn post(mut self, edge: &Edge) -> Answer {
-        let (day, date) = now();
+        let (day, date) = hours_ago(self.signed_hours_ago);
         let credential = format!("{}/{day}/us-east-1/s3/aws4_request", ANN.0);
         self = self
             .field("x-amz-algorithm", "AWS4-HMAC-SHA256")
@@ -188,6 +191,15 @@ async fn form_signed_for_another_region_is_refused() {
     };
     let edge = Edge::start_with(config, None).await;
     Form::new("k").post(&edge).await.expect_error(400, "AuthorizationHeaderMalformed");
+}
+
+/// A policy says until when its form may be posted; S3's signing keys are good for a week.
+#[tokio::test]
+async fn form_may_be_posted_long_after_it_was_signed() {
+    let edge = Edge::start().await;
+    let hours = |count| Form { signed_hours_ago: count, ..Form::new("k") };
+    hours(5).post(&edge).await.expect_status(204);
+    hours(24 * 8).post(&edge).await.expect_error(403, "RequestTimeTooSkewed");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -97,6 +97,17 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) memory_limit: u64,
 
+    /// How long an S3 client may be silent, or move fewer than 1,024 bytes a second, before it is
+    /// given up: 1s to 1h
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = parse_client_timeout,
+        env = "DATAMESH_CLIENT_TIMEOUT"
+    )]
+    pub(crate) client_timeout: Duration,
+
     /// Space that each drive gives to shards, for example 500GiB; by default all of it
     #[arg(
         long,
@@ -127,6 +138,28 @@ fn parse_memory_limit(text: &str) -> Result<u64, String> {
 
 fn parse_drive_capacity(text: &str) -> Result<u64, String> {
     at_least(DRIVE_CAPACITY_BYTES_MIN, text)
+}
+
+/// Longest `--client-timeout`: a client that is silent for longer is gone.
+const CLIENT_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// Reads a time: a whole number and its unit (s, m or h).
+fn parse_client_timeout(text: &str) -> Result<Duration, String> {
+    let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, unit) = text.split_at(digits_len);
+    let factor: u64 = match unit.trim_start() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        unit => return Err(format!("unknown unit {unit:?}: use s, m or h")),
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| "a time is a whole number and a unit".to_owned())?;
+    let time = Duration::from_secs(number.saturating_mul(factor));
+    match time.is_zero() || time > CLIENT_TIMEOUT_MAX {
+        true => Err("it is 1s to 1h".to_owned()),
+        false => Ok(time),
+    }
 }
 
 fn at_least(least_bytes: u64, text: &str) -> Result<u64, String> {
@@ -311,6 +344,16 @@ mod tests {
         assert_eq!(parse_memory_limit("64MiB"), Ok(64 << 20));
         assert_eq!(parse_memory_limit("1"), Err("at least 64 MiB are needed".to_owned()));
         assert!(parse_drive_capacity("1KiB").is_err());
+    }
+
+    #[test]
+    fn times_carry_units_and_are_bounded() {
+        assert_eq!(parse_client_timeout("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_client_timeout("2 m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_client_timeout("1h"), Ok(CLIENT_TIMEOUT_MAX));
+        for text in ["", "60", "0s", "61m", "s", "-1s", "1d", "99999999999999999999s"] {
+            assert!(parse_client_timeout(text).is_err(), "{text}");
+        }
     }
 
     #[test]

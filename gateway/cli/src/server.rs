@@ -231,6 +231,8 @@ fn spawn_s3(
     let config = S3EdgeConfig {
         domains: args.domains.clone(),
         region: args.region.clone(),
+        header_read_timeout: args.client_timeout,
+        body_progress_timeout: args.client_timeout,
         ..S3EdgeConfig::default()
     };
     let directory = Arc::clone(&core.directory);

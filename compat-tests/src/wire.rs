@@ -69,6 +69,18 @@ pub struct Request {
     authentication: Authentication,
     clock_offset_seconds: i64,
     change_after_signing: Option<fn(&mut Vec<u8>)>,
+    content_length: ContentLength,
+}
+
+/// What [`Request::into_message`] says about the length of the body.
+#[derive(Debug, Clone)]
+enum ContentLength {
+    /// What it has, where the method has bodies.
+    Real,
+    /// This text.
+    Claimed(String),
+    /// Nothing.
+    Absent,
 }
 
 /// An answer, read to its end.
@@ -128,6 +140,7 @@ impl Wire {
             authentication: Authentication::Header,
             clock_offset_seconds: 0,
             change_after_signing: None,
+            content_length: ContentLength::Real,
         }
     }
 
@@ -240,6 +253,34 @@ impl Request {
     pub fn change_after_signing(mut self, change: fn(&mut Vec<u8>)) -> Self {
         self.change_after_signing = Some(change);
         self
+    }
+
+    /// Lets [`Request::into_message`] claim another `Content-Length` than the body has.
+    pub fn content_length(mut self, text: &str) -> Self {
+        self.content_length = ContentLength::Claimed(text.to_owned());
+        self
+    }
+
+    /// Lets [`Request::into_message`] leave `Content-Length` out.
+    pub fn without_content_length(mut self) -> Self {
+        self.content_length = ContentLength::Absent;
+        self
+    }
+
+    /// The request as HTTP/1.1 sends it: what a test writes to a socket itself.
+    #[must_use]
+    pub fn into_message(self) -> Vec<u8> {
+        let content_length = self.content_length.clone();
+        let ready = self.prepare();
+        let has_body = ["PUT", "POST"].contains(&ready.method.as_str()) || !ready.body.is_empty();
+        let content_length = match content_length {
+            ContentLength::Real => has_body.then(|| ready.body.len().to_string()),
+            ContentLength::Claimed(text) => Some(text),
+            ContentLength::Absent => None,
+        };
+        let mut message = ready.head(content_length.as_deref()).into_bytes();
+        message.extend_from_slice(&ready.body);
+        message
     }
 
     /// Sends the request and reads the whole answer.
@@ -448,13 +489,22 @@ impl Request {
 }
 
 impl Ready {
-    /// Connects and sends everything but the body.
-    fn start_raw(&self, address: &str, content_len_bytes: usize) -> TcpStream {
+    /// Everything before the body.
+    fn head(&self, content_length: Option<&str>) -> String {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        head.push_str(&format!("content-length: {content_len_bytes}\r\n\r\n"));
+        if let Some(text) = content_length {
+            head.push_str(&format!("content-length: {text}\r\n"));
+        }
+        head.push_str("\r\n");
+        head
+    }
+
+    /// Connects and sends everything but the body.
+    fn start_raw(&self, address: &str, content_len_bytes: usize) -> TcpStream {
+        let head = self.head(Some(&content_len_bytes.to_string()));
         let mut stream = TcpStream::connect(address).expect("the server accepts connections");
         stream.set_read_timeout(Some(REQUEST_TIMEOUT)).expect("a timeout can be set");
         stream.write_all(head.as_bytes()).expect("the server reads the request");

@@ -1,4 +1,7 @@
-//! The bounded set of shards known to be damaged and not yet handed to repair.
+//! The bounded set of shards known to be damaged, and which of them repair has not heard of yet.
+//!
+//! Invariant: a damaged shard is new once, until it is replaced, deleted or the drive is formatted;
+//! repair hears of it again whenever it is met again.
 //!
 //! *Limits:* beyond the bound a shard is dropped silently; the next scrub pass finds it again.
 
@@ -9,7 +12,15 @@ use parking_lot::Mutex;
 
 pub(crate) struct DamagedSet {
     max: usize,
-    keys: Mutex<BTreeSet<ShardKey>>,
+    keys: Mutex<Keys>,
+}
+
+#[derive(Default)]
+struct Keys {
+    /// Repair has not heard of these.
+    waiting: BTreeSet<ShardKey>,
+    /// Met before; holds what waits as far as there is room.
+    known: BTreeSet<ShardKey>,
 }
 
 impl DamagedSet {
@@ -17,29 +28,34 @@ impl DamagedSet {
         Self { max, keys: Mutex::default() }
     }
 
-    /// Adds a shard; false when it was there already or there is no room.
+    /// Adds a shard; says whether it is new. Without room for it, it is not.
     pub(crate) fn insert(&self, key: ShardKey) -> bool {
         let mut keys = self.keys.lock();
-        keys.len() < self.max && keys.insert(key)
+        if keys.waiting.len() < self.max {
+            keys.waiting.insert(key);
+        }
+        keys.known.len() < self.max && keys.known.insert(key)
     }
 
     /// Forgets a shard that was replaced or deleted.
     pub(crate) fn remove(&self, key: &ShardKey) {
-        self.keys.lock().remove(key);
+        let mut keys = self.keys.lock();
+        keys.waiting.remove(key);
+        keys.known.remove(key);
     }
 
     pub(crate) fn take(&self, limit: usize) -> Vec<ShardKey> {
-        let mut keys = self.keys.lock();
-        let taken: Vec<ShardKey> = keys.iter().take(limit).copied().collect();
+        let waiting = &mut self.keys.lock().waiting;
+        let taken: Vec<ShardKey> = waiting.iter().take(limit).copied().collect();
         for key in &taken {
-            keys.remove(key);
+            waiting.remove(key);
         }
         taken
     }
 
     /// Forgets everything: the drive was formatted anew.
     pub(crate) fn clear(&self) {
-        self.keys.lock().clear();
+        *self.keys.lock() = Keys::default();
     }
 }
 
@@ -63,5 +79,19 @@ mod tests {
         assert_eq!(set.take(1), [key(1)]);
         assert_eq!(set.take(9), [key(2)]);
         assert!(set.take(9).is_empty());
+    }
+
+    #[test]
+    fn a_shard_met_again_is_told_again_and_new_only_after_it_was_replaced() {
+        let set = DamagedSet::new(2);
+        assert!(set.insert(key(1)));
+        assert_eq!(set.take(9), [key(1)]);
+        assert!(!set.insert(key(1)));
+        assert_eq!(set.take(9), [key(1)]);
+        set.remove(&key(1));
+        assert!(set.insert(key(1)));
+        set.clear();
+        assert!(set.take(9).is_empty());
+        assert!(set.insert(key(1)));
     }
 }

@@ -94,6 +94,61 @@ async fn an_old_copy_does_not_continue_the_last_opening() {
     drive.close().await;
 }
 
+/// Puts a copy from before the last write in the place of a drive that is in use.
+async fn exchange_for_older(bench: &Bench, drive: &Drive) {
+    let old = bench.root.path().join("old");
+    copy(&bench.directory(), &old);
+    put(drive, 100, &payload(100, 9_000)).await;
+    std::fs::rename(bench.directory(), bench.root.path().join("away")).unwrap();
+    std::fs::rename(&old, bench.directory()).unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_that_takes_the_place_of_a_drive_in_use_tells_what_it_lacks() {
+    let bench = Bench::new(1);
+    let drive = bench.open();
+    put(&drive, 1, &payload(1, 9_000)).await;
+    let before = drive.status().continuity;
+    exchange_for_older(&bench, &drive).await;
+    let mut now = drive.probe().await;
+    for _ in 0..1000 {
+        if now.health == DeviceHealth::Online && now.continuity.opening != before.opening {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        now = drive.probe().await;
+    }
+    // The same opening goes on as far as superblock and recorded mark can tell.
+    assert_eq!(now.continuity.previous, Some(before.opening));
+    assert_eq!(now.continuity.found_mark, before.mark);
+    assert!(now.continuity.content_lost);
+    assert_eq!(read(&drive, 1).await, Some(payload(1, 9_000)));
+    assert_eq!(read(&drive, 100).await, None);
+    drive.close().await;
+}
+
+#[tokio::test]
+async fn nothing_is_written_into_a_directory_that_took_the_place_of_a_drive() {
+    let bench = Bench::new(1);
+    let drive = bench.open();
+    // The copy stands for another drive, with segments of its own.
+    exchange_for_older(&bench, &drive).await;
+    let segments = bench.segments();
+    let lengths = |paths: &[std::path::PathBuf]| -> Vec<u64> {
+        paths.iter().map(|path| path.metadata().unwrap().len()).collect()
+    };
+    let before = lengths(&segments);
+    // Fills the segment that is open and would begin the next ones.
+    for number in 0..30 {
+        let bytes = payload(number, 20_000);
+        let _ = drive.put(key(number), root_of(&bytes), bytes).await;
+    }
+    assert_eq!(bench.segments(), segments);
+    assert_eq!(lengths(&segments), before);
+    assert_eq!(drive.status().health, DeviceHealth::Offline);
+    drive.close().await;
+}
+
 #[tokio::test]
 async fn an_opening_that_failed_leaves_no_gap_in_the_chain() {
     let (bench, first) = filled().await;

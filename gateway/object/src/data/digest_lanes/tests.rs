@@ -150,13 +150,15 @@ async fn a_batch_admits_what_ends_with_it_and_nothing_longer() {
         slices += 1;
     }
     assert_eq!(slices, 9);
-    drop(batch);
     for (_place, answered) in [first, as_long, short] {
         answered.await.unwrap();
     }
     lanes.hurry();
+    assert_eq!(lanes.shared.state.lock().jobs, 1, "no more batches than half of the turns");
+    drop(batch);
     for (_place, answered) in [longer, late] {
-        answered.await.unwrap();
+        let next = tokio::time::timeout(Duration::from_secs(10), answered).await;
+        next.expect("the next batch follows").unwrap();
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, future::join_all};
+use node_stripe::Profile;
 
 use super::super::testing::*;
 use super::super::{DataConfig, DataPath};
@@ -11,6 +12,13 @@ use crate::{BodyError, ExpectedDigests, IncomingBody};
 
 fn md5_of(bytes: &[u8]) -> [u8; 16] {
     <md5::Md5 as md5::Digest>::digest(bytes).into()
+}
+
+/// Stripes just long enough to be handed off.
+fn handed_off() -> DataConfig {
+    let profile =
+        Profile { stripe_len_bytes: 128 << 10, chunk_len_bytes: 4 << 10, ..Profile::default() };
+    DataConfig { profile, ..small_stripes() }
 }
 
 /// A body whose frames come bit by bit, and which stops after `frames_max` of them.
@@ -54,7 +62,7 @@ async fn write_or_stop(data: &DataPath, seed: usize) {
 async fn bodies_written_at_once_get_their_own_digests_while_others_stop() {
     let cluster = Cluster::new(6);
     for cpu_jobs_max in [1, 2, 8] {
-        let data = cluster.open(DataConfig { cpu_jobs_max, ..small_stripes() }).await;
+        let data = cluster.open(DataConfig { cpu_jobs_max, ..handed_off() }).await;
         join_all((0..60).map(|seed| write_or_stop(&data, seed))).await;
         // Jobs whose callers went away end when they are next looked at.
         let given_back = async {
@@ -90,7 +98,7 @@ fn a_runtime_that_ends_amid_uploads_waits_for_none_of_them() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let cluster = Cluster::new(6);
-    let data = runtime.block_on(cluster.open(small_stripes()));
+    let data = runtime.block_on(cluster.open(handed_off()));
     for seed in 0..12 {
         let data = data.clone();
         runtime.spawn(async move {

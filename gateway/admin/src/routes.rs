@@ -4,6 +4,7 @@ pub(crate) mod device;
 pub(crate) mod key;
 pub(crate) mod repair;
 pub(crate) mod scrub;
+pub(crate) mod usage;
 pub(crate) mod user;
 pub mod wire;
 

@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     error::ApiError,
     probe,
-    routes::{device, key, repair, scrub, user},
+    routes::{device, key, repair, scrub, usage, user},
     session::{self, TokenKey},
 };
 
@@ -99,6 +99,7 @@ pub fn router(deps: AdminDeps) -> Router {
         .route("/devices", routing::get(device::list))
         .route("/repair", routing::get(repair::status))
         .route("/scrub", routing::get(scrub::status).post(scrub::start))
+        .route("/usage/audit", routing::get(usage::audit))
         .route_layer(administrators_only);
     let api = Router::new().route("/session", routing::post(session::sign_in)).merge(protected);
     Router::new()

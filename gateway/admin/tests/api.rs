@@ -30,7 +30,7 @@ const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const ROOT: (&str, &str) = ("ROOTKEY", "root-secret");
 
 /// Every route that needs a token, with a method that it takes.
-const PROTECTED: [(&str, &str); 10] = [
+const PROTECTED: [(&str, &str); 11] = [
     ("GET", "/users"),
     ("POST", "/users"),
     ("DELETE", "/users/ann"),
@@ -41,6 +41,7 @@ const PROTECTED: [(&str, &str); 10] = [
     ("GET", "/repair"),
     ("GET", "/scrub"),
     ("POST", "/scrub"),
+    ("GET", "/usage/audit"),
 ];
 
 /// A device that is away.
@@ -492,4 +493,6 @@ async fn devices_tell_why_they_are_away() {
     assert_eq!(repair["queued_stripes"], 0, "{repair}");
     let scrub = api.call("POST", "/scrub", Some(&root), None).await.expect(StatusCode::ACCEPTED);
     assert_eq!(scrub["devices"].as_array().map(Vec::len), Some(3), "{scrub}");
+    let audit = api.call("GET", "/usage/audit", Some(&root), None).await.expect(StatusCode::OK);
+    assert_eq!(audit, json!({ "drift": [] }));
 }

@@ -177,6 +177,30 @@ pub struct DeviceScrub {
     pub completed_passes: u64,
 }
 
+/// `GET /usage/audit`, answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UsageAudit {
+    /// Counters that are not what the objects and parts amount to; empty when all are right.
+    pub drift: Vec<UsageDrift>,
+}
+
+/// A counter of usage that is wrong.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UsageDrift {
+    /// `bucket-bytes`, `bucket-objects`, `account-bytes`, `account-objects` or `metered-bytes`.
+    pub counter: String,
+    /// The number of the account, where the counter is one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<u64>,
+    /// The number of the bucket, where the counter is one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<u64>,
+    /// What it holds, a decimal number.
+    pub kept: String,
+    /// What was counted, a decimal number.
+    pub counted: String,
+}
+
 /// Every failed answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failure {

@@ -199,24 +199,21 @@ impl Running {
         };
     }
 
+    /// Starts the process and ends it with `SIGKILL` after `delay`, ready or not.
+    ///
+    /// # Panics
+    /// When the server already runs.
+    pub fn kill_while_starting(&self, delay: Duration) {
+        let process = self.process.lock();
+        assert!(process.is_none(), "the server is already running");
+        let mut child = self.spawn();
+        thread::sleep(delay);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
     fn launch(&self) -> Result<Process, String> {
-        let binary = binary();
-        let log = self.open_log();
-        let mut child = Command::new(&binary)
-            .arg("server")
-            .arg("--data")
-            .arg(self.data_dir())
-            .args(["--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"])
-            .args(&self.arguments)
-            .envs(&*self.environment.lock())
-            .env("DATAMESH_ROOT_ACCESS_KEY", &self.root.access_key)
-            .env("DATAMESH_ROOT_SECRET_KEY", &self.root.secret_key)
-            .env("HOME", self.home_dir())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a file descriptor can be duplicated"))
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
+        let mut child = self.spawn();
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             if let Some(endpoints) = self.endpoints_of(child.id())
@@ -237,6 +234,26 @@ impl Running {
                 self.log_tail()
             ));
         }
+    }
+
+    fn spawn(&self) -> Child {
+        let binary = binary();
+        let log = self.open_log();
+        Command::new(&binary)
+            .arg("server")
+            .arg("--data")
+            .arg(self.data_dir())
+            .args(["--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"])
+            .args(&self.arguments)
+            .envs(&*self.environment.lock())
+            .env("DATAMESH_ROOT_ACCESS_KEY", &self.root.access_key)
+            .env("DATAMESH_ROOT_SECRET_KEY", &self.root.secret_key)
+            .env("HOME", self.home_dir())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file descriptor can be duplicated"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()))
     }
 
     fn endpoints_of(&self, pid: u32) -> Option<Endpoints> {
@@ -355,6 +372,30 @@ impl Running {
     #[must_use]
     pub fn admin_url(&self) -> String {
         self.endpoints().admin
+    }
+
+    /// The answer of the admin API to a GET of `path`, below `/api/v1`, by the root credentials.
+    ///
+    /// # Panics
+    /// When it is not a document.
+    #[must_use]
+    pub fn administer(&self, path: &str) -> serde_json::Value {
+        let url = self.admin_url();
+        let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
+        let admin = Wire::new(address.trim_end_matches('/'), self.root.clone());
+        let sign_in = serde_json::json!({
+            "access_key_id": self.root.access_key,
+            "secret_access_key": self.root.secret_key,
+        });
+        let session = admin.post("/api/v1/session").anonymous();
+        let session = session.header("content-type", "application/json");
+        let session = session.body(sign_in.to_string()).send().status_is(200);
+        let session: serde_json::Value =
+            serde_json::from_slice(&session.body).expect("a session is a document");
+        let token = session["token"].as_str().expect("a session has a token");
+        let request = admin.get(&format!("/api/v1{path}")).anonymous();
+        let answer = request.header("authorization", &format!("Bearer {token}")).send();
+        serde_json::from_slice(&answer.status_is(200).body).expect("an answer is a document")
     }
 
     fn endpoints(&self) -> Endpoints {

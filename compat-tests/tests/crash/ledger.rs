@@ -1,133 +1,234 @@
-//! What every key may hold.
+//! What every key may hold, and which uploads may be under way.
 //!
 //! - A key that is not in the ledger must not exist.
 //! - An acknowledged write leaves one possible content. A write without an answer adds one; reading
 //!   the key later settles which it was.
+//! - Each worker has a share of its own, so what a key may hold follows from requests in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use compat_tests::payload;
-use compat_tests::wire::{Wire, percent_encode};
 
-/// The content of an object: generated from `seed`, `len` bytes long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Content {
-    pub(crate) seed: u64,
-    pub(crate) len: usize,
-}
+use crate::content::Content;
+use crate::finding::Kind;
 
-impl Content {
-    pub(crate) fn bytes(self) -> Bytes {
-        payload::bytes(self.seed, self.len)
-    }
+/// Earlier contents of a key that are remembered, to tell a lost write from wrong bytes. Chosen.
+const FORMER_LEN_MAX: usize = 8;
+
+/// What was read of a key.
+#[derive(Debug, Clone)]
+pub(crate) enum Read {
+    Absent,
+    Object {
+        body: Bytes,
+        etag: String,
+    },
+    /// The server answers something else than the object or its absence.
+    Unreadable {
+        answer: String,
+    },
 }
 
 /// What one key may hold; `None` is no object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Possible(Vec<Option<Content>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Possible {
+    now: Vec<Option<Content>>,
+    /// What was replaced, the latest last.
+    former: VecDeque<Content>,
+}
 
 impl Possible {
     /// A key that was never written.
     pub(crate) fn absent() -> Self {
-        Self(vec![None])
+        Self { now: vec![None], former: VecDeque::new() }
     }
 
     /// A write of `content` was acknowledged.
     pub(crate) fn acknowledged(&mut self, content: Option<Content>) {
-        self.0 = vec![content];
+        let replaced = std::mem::replace(&mut self.now, vec![content]);
+        self.former.extend(replaced.into_iter().flatten());
+        while self.former.len() > FORMER_LEN_MAX {
+            self.former.pop_front();
+        }
     }
 
     /// A write of `content` was sent and not answered.
     pub(crate) fn unanswered(&mut self, content: Option<Content>) {
-        self.0.push(content);
+        if !self.is_unknown() {
+            self.now.push(content);
+        }
+    }
+
+    /// After a finding anything may be there, until the next acknowledged write.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.now.is_empty()
     }
 
     /// The content, when there is only one possibility.
     pub(crate) fn certain(&self) -> Option<Content> {
-        match self.0[..] {
+        match self.now[..] {
             [content] => content,
             _ => None,
         }
     }
 
-    /// Settles on the content that `read` is; `read` is `None` when there is no object.
-    pub(crate) fn settle(&mut self, key: &str, read: Option<&Bytes>) {
-        let is_what_was_read = |possible: &Option<Content>| match (possible, read) {
-            (None, None) => true,
-            (Some(content), Some(body)) => content.len == body.len() && content.bytes() == *body,
-            _ => false,
+    /// Whether there is exactly one possibility.
+    pub(crate) fn is_certain(&self) -> bool {
+        self.now.len() == 1
+    }
+
+    /// The contents it may have.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = Content> {
+        self.now.iter().flatten().copied()
+    }
+
+    /// The answer to a request says whether a possibility was the one: `keep` tells which remain.
+    /// `None` when none would, which cannot be.
+    #[must_use]
+    pub(crate) fn learn(&mut self, keep: impl Fn(Option<Content>) -> bool) -> Option<()> {
+        if self.is_unknown() {
+            return Some(());
+        }
+        self.now.retain(|possible| keep(*possible));
+        (!self.now.is_empty()).then_some(())
+    }
+
+    /// Settles on what was read, or says what is wrong with it.
+    pub(crate) fn settle(&mut self, read: &Read) -> Result<(), (Kind, String)> {
+        if self.is_unknown() {
+            return Ok(());
+        }
+        let found = self.now.iter().copied().find(|possible| is_read(*possible, read));
+        let verdict = match (found, read) {
+            (Some(Some(content)), Read::Object { etag, .. }) if content.etag() != *etag => {
+                Err((Kind::HalfVisible, format!("the ETag {etag} is another write's")))
+            }
+            (Some(_), _) => Ok(()),
+            (None, read) => Err(self.explain(read)),
         };
-        let Some(found) = self.0.iter().copied().find(is_what_was_read) else {
-            let len = read.map(Bytes::len);
-            panic!("{key} holds {len:?} bytes that were never all of it; possible: {:?}", self.0);
-        };
-        self.0 = vec![found];
+        self.now = if verdict.is_ok() { found.into_iter().collect() } else { Vec::new() };
+        verdict
+    }
+
+    fn explain(&self, read: &Read) -> (Kind, String) {
+        let may_be = || format!("possible: {:?}", self.now);
+        match read {
+            Read::Absent => (Kind::Lost, format!("is not there; {}", may_be())),
+            Read::Unreadable { answer } => (Kind::HalfVisible, format!("answers {answer}")),
+            Read::Object { body, .. } => {
+                let known = || self.now.iter().flatten().chain(&self.former);
+                let (kind, what) = if self.former.iter().any(|old| is_read(Some(*old), read)) {
+                    (Kind::Lost, "holds what was replaced")
+                } else if known().any(|content| content.bytes().starts_with(body)) {
+                    (Kind::HalfVisible, "holds the beginning of a write")
+                } else {
+                    (Kind::Wrong, "holds bytes that nobody wrote")
+                };
+                (kind, format!("{what}, {} bytes; {}", body.len(), may_be()))
+            }
+        }
     }
 }
 
-/// All keys of the test.
+fn is_read(possible: Option<Content>, read: &Read) -> bool {
+    match (possible, read) {
+        (None, Read::Absent) => true,
+        (Some(content), Read::Object { body, .. }) => {
+            content.len == body.len() && content.bytes() == *body
+        }
+        _ => false,
+    }
+}
+
+/// A key of the ledger.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) possible: Possible,
+    /// Written since it was last verified.
+    pub(crate) touched: bool,
+    /// An unanswered completion names it: it stays as it is until that is settled.
+    pub(crate) frozen: bool,
+}
+
+/// An upload in parts that goes on over kills.
+#[derive(Debug, Clone)]
+pub(crate) struct Upload {
+    pub(crate) id: String,
+    pub(crate) key: String,
+    pub(crate) content: Content,
+    /// The ETags of acknowledged parts.
+    pub(crate) parts: Vec<Option<String>>,
+}
+
+/// The request that ends an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Completion,
+    Abortion,
+}
+
+/// What one worker owns.
 #[derive(Debug, Default)]
+pub(crate) struct Share {
+    pub(crate) keys: BTreeMap<String, Entry>,
+    /// Uploads that are under way.
+    pub(crate) uploads: Vec<Upload>,
+    /// Uploads whose end was not answered.
+    pub(crate) ending: Vec<(Upload, Ending)>,
+    /// Uploads that are over, since the last verification.
+    pub(crate) ended: Vec<String>,
+    /// Uploads that may have begun without the client learning their ids.
+    pub(crate) begun_unanswered: u64,
+}
+
+/// Everything the server was asked to keep.
+#[derive(Debug)]
 pub(crate) struct Ledger {
-    keys: BTreeMap<String, Possible>,
+    pub(crate) shares: Vec<Share>,
+}
+
+impl Share {
+    fn new(worker: usize, keys: usize) -> Self {
+        let entry = |number: usize| {
+            let possible = Possible::absent();
+            (format!("w{worker}/k{number}"), Entry { possible, touched: false, frozen: false })
+        };
+        Self { keys: (0..keys).map(entry).collect(), ..Self::default() }
+    }
+
+    /// The entry of a key of this share.
+    ///
+    /// # Panics
+    /// When it has no such key.
+    pub(crate) fn entry(&mut self, key: &str) -> &mut Entry {
+        self.keys.get_mut(key).expect("a worker writes to its own keys")
+    }
+
+    /// A write of `content` was acknowledged.
+    pub(crate) fn acknowledged(&mut self, key: &str, content: Option<Content>) {
+        let entry = self.entry(key);
+        entry.touched = true;
+        entry.possible.acknowledged(content);
+    }
+
+    /// A write of `content` was sent and not answered.
+    pub(crate) fn unanswered(&mut self, key: &str, content: Option<Content>) {
+        let entry = self.entry(key);
+        entry.touched = true;
+        entry.possible.unanswered(content);
+    }
 }
 
 impl Ledger {
-    pub(crate) fn new() -> Self {
-        Self::default()
+    /// An empty ledger for `workers` with `keys` each.
+    pub(crate) fn new(workers: usize, keys: usize) -> Self {
+        Self { shares: (0..workers).map(|worker| Share::new(worker, keys)).collect() }
     }
 
-    /// Takes the keys of one worker out of the ledger, so that it can write to them.
-    pub(crate) fn take(&mut self, keys: &[String]) -> BTreeMap<String, Possible> {
-        let taken = |key: &String| {
-            let possible = self.keys.remove(key).unwrap_or_else(Possible::absent);
-            (key.clone(), possible)
-        };
-        keys.iter().map(taken).collect()
-    }
-
-    /// Puts the keys of a worker back.
-    pub(crate) fn give_back(&mut self, keys: BTreeMap<String, Possible>) {
-        self.keys.extend(keys);
-    }
-
-    /// Reads every key back and compares it byte for byte, then compares the listing.
-    ///
-    /// # Panics
-    /// When a key holds what it cannot hold, or the listing shows other keys than reading does.
-    pub(crate) fn verify(&mut self, wire: &Wire, bucket: &str) {
-        for (key, possible) in &mut self.keys {
-            let answer = wire.get(&format!("/{bucket}/{key}")).send();
-            if answer.status == 404 {
-                answer.expect_error(404, "NoSuchKey");
-                possible.settle(key, None);
-            } else {
-                answer.expect_status(200);
-                possible.settle(key, Some(&answer.body));
-            }
-        }
-        let present = |(key, possible): (&String, &Possible)| {
-            possible.certain().map(|content| (key.clone(), content.len.to_string()))
-        };
-        let wanted: BTreeSet<(String, String)> = self.keys.iter().filter_map(present).collect();
-        assert_eq!(list(wire, bucket), wanted, "the listing differs from what can be read");
-    }
-}
-
-/// Every key of the bucket with its length.
-fn list(wire: &Wire, bucket: &str) -> BTreeSet<(String, String)> {
-    let mut found = BTreeSet::new();
-    let mut query = "?list-type=2&max-keys=17".to_owned();
-    loop {
-        let page = wire.get(&format!("/{bucket}{query}")).send().status_is(200);
-        found.extend(page.elements("Key").into_iter().zip(page.elements("Size")));
-        match page.element("NextContinuationToken") {
-            Some(token) => {
-                let token = percent_encode(&token);
-                query = format!("?list-type=2&max-keys=17&continuation-token={token}");
-            }
-            None => return found,
-        }
+    /// The objects that are there for certain, by key.
+    pub(crate) fn objects(&self) -> BTreeMap<String, Content> {
+        let keys = self.shares.iter().flat_map(|share| &share.keys);
+        keys.filter_map(|(key, entry)| Some((key.clone(), entry.possible.certain()?))).collect()
     }
 }
 
@@ -135,43 +236,82 @@ fn list(wire: &Wire, bucket: &str) -> BTreeSet<(String, String)> {
 mod tests {
     use super::*;
 
-    const OLD: Content = Content { seed: 1, len: 1000 };
-    const NEW: Content = Content { seed: 2, len: 2000 };
+    fn old() -> Content {
+        Content::new(1, 1000)
+    }
+
+    fn new() -> Content {
+        Content::new(2, 2000)
+    }
 
     fn overwritten() -> Possible {
         let mut possible = Possible::absent();
-        possible.acknowledged(Some(OLD));
-        possible.unanswered(Some(NEW));
+        possible.acknowledged(Some(old()));
+        possible.unanswered(Some(new()));
         possible
+    }
+
+    fn object(content: Content) -> Read {
+        Read::Object { body: content.bytes(), etag: content.etag() }
+    }
+
+    fn kind(mut possible: Possible, read: &Read) -> Option<Kind> {
+        possible.settle(read).err().map(|(kind, _)| kind)
     }
 
     #[test]
     fn an_unanswered_write_may_have_happened_or_not() {
-        for content in [OLD, NEW] {
+        for content in [old(), new()] {
             let mut possible = overwritten();
-            assert_eq!(possible.certain(), None);
-            possible.settle("k", Some(&content.bytes()));
+            assert!(!possible.is_certain());
+            assert_eq!(possible.settle(&object(content)), Ok(()));
             assert_eq!(possible.certain(), Some(content));
         }
     }
 
     #[test]
-    #[should_panic(expected = "never all of it")]
-    fn a_part_of_a_content_is_no_content() {
-        overwritten().settle("k", Some(&NEW.bytes().slice(..1999)));
+    fn a_part_of_a_content_is_half_visible() {
+        let read = Read::Object { body: new().bytes().slice(..1999), etag: new().etag() };
+        assert_eq!(kind(overwritten(), &read), Some(Kind::HalfVisible));
     }
 
     #[test]
-    #[should_panic(expected = "never all of it")]
-    fn one_changed_byte_is_another_content() {
-        let mut body = OLD.bytes().to_vec();
+    fn bytes_of_one_write_under_the_etag_of_another_are_half_visible() {
+        let read = Read::Object { body: new().bytes(), etag: old().etag() };
+        assert_eq!(kind(overwritten(), &read), Some(Kind::HalfVisible));
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_half_visible() {
+        let read = Read::Unreadable { answer: "500".to_owned() };
+        assert_eq!(kind(overwritten(), &read), Some(Kind::HalfVisible));
+    }
+
+    #[test]
+    fn one_changed_byte_is_wrong() {
+        let mut body = old().bytes().to_vec();
         body[999] ^= 1;
-        overwritten().settle("k", Some(&body.into()));
+        let read = Read::Object { body: body.into(), etag: old().etag() };
+        assert_eq!(kind(overwritten(), &read), Some(Kind::Wrong));
     }
 
     #[test]
-    #[should_panic(expected = "never all of it")]
-    fn a_lost_object_is_found_out() {
-        overwritten().settle("k", None);
+    fn a_missing_object_is_lost() {
+        assert_eq!(kind(overwritten(), &Read::Absent), Some(Kind::Lost));
+    }
+
+    #[test]
+    fn an_object_that_is_back_is_a_lost_write() {
+        let mut possible = overwritten();
+        possible.acknowledged(None);
+        assert_eq!(kind(possible, &object(old())), Some(Kind::Lost));
+    }
+
+    #[test]
+    fn refused_conditions_tell_what_is_there() {
+        let mut possible = overwritten();
+        assert_eq!(possible.learn(|content| content != Some(old())), Some(()));
+        assert_eq!(possible.certain(), Some(new()));
+        assert_eq!(possible.learn(|content| content.is_none()), None);
     }
 }

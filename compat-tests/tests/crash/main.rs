@@ -1,32 +1,32 @@
-//! Uploads under way, `kill -9`, restart: every acknowledged write is there byte for byte, nothing
-//! else is half-visible. Then drives are wiped, two at a time, stopped and running.
+//! Clients at work, a kill, a restart: every acknowledged write is there byte for byte, nothing
+//! else is half-visible, and the space of what was cut off comes back.
 //!
+//! - The server is killed at random moments, while it starts, and at every failpoint.
 //! - The ledger ([`ledger`]) lives in this process and holds, for each key, every content it may
 //!   have: the acknowledged one, and those of requests that were cut off.
 //! - The seed is printed; `DATAMESH_CRASH_SEED` replays its choices (not the timing).
-//! - `DATAMESH_CRASH_ROUNDS` makes it longer.
+//! - `DATAMESH_CRASH_KILLS` says how many kills.
 
-mod drives;
+mod content;
+mod failpoint;
+mod finding;
 mod ledger;
 mod load;
-
-use std::time::{Duration, Instant};
+mod rounds;
+mod space;
+mod tally;
+mod verify;
+mod worker;
 
 use compat_tests::payload::Random;
 use compat_tests::server::Server;
 
-use crate::ledger::Ledger;
-use crate::load::Load;
+use crate::content::Footprint;
+use crate::rounds::Rounds;
 
-/// How often the server is killed unless the environment says more. Chosen: with the drive losses
-/// that follow, about a minute on two cores.
-const ROUNDS: u64 = 5;
-
-/// How long a restart may take. Source: "restart in seconds".
-const RESTART_SECONDS_MAX: u64 = 15;
-
-/// How long uploads go on before a kill, in milliseconds: at random between these.
-const LOAD_MS: (u64, u64) = (300, 3500);
+/// How often the server is killed unless the environment says otherwise. Chosen: once at every
+/// failpoint and some more, about a minute on two cores.
+const KILLS: u64 = 40;
 
 fn from_environment(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
@@ -36,57 +36,46 @@ fn from_environment(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn acknowledged_writes_survive_kills_and_lost_drives() {
+fn acknowledged_writes_survive_kills_at_every_step() {
     let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_secs());
     let seed = from_environment("DATAMESH_CRASH_SEED", now);
-    let rounds = from_environment("DATAMESH_CRASH_ROUNDS", ROUNDS);
-    eprintln!("DATAMESH_CRASH_SEED={seed} DATAMESH_CRASH_ROUNDS={rounds}");
-    let mut random = Random::new(seed);
+    let kills = from_environment("DATAMESH_CRASH_KILLS", KILLS);
+    eprintln!("DATAMESH_CRASH_SEED={seed} DATAMESH_CRASH_KILLS={kills}");
     let server = Server::start(&[]);
     let bucket = server.new_bucket("crash");
-    let mut ledger = Ledger::new();
-    for round in 1..=rounds {
-        let (least, most) = LOAD_MS;
-        let pause = Duration::from_millis(least + random.below(most - least));
-        let acknowledged = Load::new(&server, &bucket, random.next_u64()).run(&mut ledger, pause);
-        let started = Instant::now();
-        server.start_again();
-        let restart = started.elapsed();
-        eprintln!(
-            "round {round}: {acknowledged} acknowledged in {pause:?}, restart in {restart:?}"
-        );
-        assert!(restart.as_secs() < RESTART_SECONDS_MAX, "the restart took {restart:?}");
-        ledger.verify(&server.wire(), &bucket);
+    assert!(server.terminate().success(), "SIGTERM ends the server with status 0");
+
+    let mut rounds = Rounds::new(&server, &bucket, Random::new(seed));
+    rounds.kill(kills);
+    let objects = rounds.settle();
+    eprintln!("{}", rounds.tally.report(&rounds.findings));
+    let findings = rounds.findings.first();
+    assert!(findings.is_empty(), "the ledger does not hold:\n{}", findings.join("\n"));
+
+    space::wait_for_idle(&server);
+    let needed: Footprint = objects.values().map(|content| content.footprint()).sum();
+    let kept = space::wait_for_space(&server, needed);
+    eprintln!(
+        "space         {} MiB written, {} MiB kept by the drives for {} objects ({} MiB allowed), \
+         {} shards, reclaimed in {:.1?}",
+        rounds.tally.body_bytes >> 20,
+        kept.bytes >> 20,
+        objects.len(),
+        kept.bytes_max >> 20,
+        kept.shards,
+        kept.took
+    );
+    let audit = server.administer("/usage/audit");
+    assert_eq!(audit["drift"], serde_json::json!([]), "usage is not what the objects amount to");
+    for key in objects.keys() {
+        server.wire().delete(&format!("/{bucket}/{key}")).send().expect_status(204);
     }
-    lose_drives(&server, &bucket, &mut ledger, &mut random);
+    let empty = space::wait_for_space(&server, Footprint::default());
+    eprintln!("empty         {} MiB kept, after {:.1?}", empty.bytes >> 20, empty.took);
+    server.wire().delete(&format!("/{bucket}")).send().expect_status(204);
     assert!(server.terminate().success(), "SIGTERM ends the server with status 0");
-}
 
-/// Wipes two drives while stopped, two others while running, and two others again, with a
-/// complete repair in between.
-fn lose_drives(server: &Server, bucket: &str, ledger: &mut Ledger, random: &mut Random) {
-    let pairs = drives::disjoint_pairs(server, random);
-    let [stopped, running, again] = &pairs[..] else {
-        panic!("a server of its own has six devices: {pairs:?}");
-    };
-    assert!(server.terminate().success(), "SIGTERM ends the server with status 0");
-    drives::wipe(server, stopped);
-    server.start_again();
-    ledger.verify(&server.wire(), bucket);
-    drives::wait_for_repair(server);
-
-    drives::wipe(server, running);
-    ledger.verify(&server.wire(), bucket);
-    let acknowledged =
-        Load::new(server, bucket, random.next_u64()).run_to_end(ledger, Duration::from_secs(1));
-    eprintln!("{acknowledged} acknowledged with two drives wiped");
-    ledger.verify(&server.wire(), bucket);
-    drives::wait_for_repair(server);
-
-    server.kill();
-    drives::wipe(server, again);
-    server.start_again();
-    ledger.verify(&server.wire(), bucket);
-    drives::wait_for_repair(server);
-    ledger.verify(&server.wire(), bucket);
+    let never = rounds.tally.never_reached();
+    let wanted = kills >= KILLS;
+    assert!(!wanted || never.is_empty(), "never reached: {never:?}");
 }

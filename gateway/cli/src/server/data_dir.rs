@@ -70,7 +70,7 @@ impl DataDir {
     /// Takes the directory, formatting it if it is missing or empty. The flag says whether it is
     /// new.
     pub(crate) fn open(path: &Path) -> Result<(Self, bool)> {
-        fs::create_dir_all(path)
+        durable_file::make_directories(path)
             .with_context(|| format!("cannot create data directory {}", path.display()))?;
         let path = fs::canonicalize(path)
             .with_context(|| format!("cannot open data directory {}", path.display()))?;

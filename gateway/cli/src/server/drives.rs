@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,6 +19,7 @@ use node_proto::{Clock, ClusterId, DeviceId, Epoch, Layout, LayoutDevice};
 use node_store::{Drive, DriveConfig, IndexCache};
 
 use super::data_dir::DataDir;
+use crate::durable_file;
 
 /// Devices made under the data directory when no drives are named: one per shard of 4+2.
 const EMBEDDED_DEVICES: u32 = 6;
@@ -231,16 +232,8 @@ fn ensure_may_join(path: &Path) -> Result<()> {
 /// Makes the directory of a new device, durably, before the layout names it: so a directory that
 /// the layout names and that is missing is a drive that is away.
 fn make_directory(path: &Path) -> Result<()> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("cannot create drive {}", path.display()));
-        }
-        _ => {}
-    }
-    let parent = path.parent().unwrap_or(path);
-    fs::File::open(parent)
-        .and_then(|parent| parent.sync_all())
-        .with_context(|| format!("cannot make drive {} durable", path.display()))
+    durable_file::make_directory(path)
+        .with_context(|| format!("cannot create drive {}", path.display()))
 }
 
 fn ensure_ours(ours: ClusterId, theirs: ClusterId, address: &str) -> Result<()> {
@@ -255,7 +248,7 @@ fn new_device(id: u32, address: String) -> LayoutDevice {
 
 fn embedded(data: &DataDir) -> Result<Layout> {
     let parent = data.path().join("devices");
-    fs::create_dir_all(&parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    make_directory(&parent)?;
     for id in 0..EMBEDDED_DEVICES {
         make_directory(&parent.join(id.to_string()))?;
     }

@@ -25,8 +25,6 @@
 //! | `file-content` | here, and in gateway-cli's `durable_file` |
 //! | `file-name`, `directory-name` | in gateway-cli's `durable_file` |
 //!
-//! Four of these run in a bounded test; `DATAMESH_POWER_SITES=all` runs all six.
-//!
 //! Syncs that no power cut misses are not there any more: of a drive's `segments` directory (the
 //! superblock that follows syncs the same directory before anything is served), after cutting off
 //! what a failed opening or a crash left (the next sync of that file takes it along, and until then
@@ -94,9 +92,7 @@ fn a_first_start_that_a_power_cut_ends_is_made_up_for() {
 #[test]
 fn a_sync_that_is_left_out_is_noticed() {
     let mut random = random();
-    let all = std::env::var("DATAMESH_POWER_SITES").is_ok_and(|value| value == "all");
-    let count = if all { sites::SHOWN_HERE.len() } else { sites::SHOWN_HERE.len() - 2 };
-    for site in &sites::SHOWN_HERE[..count] {
+    for site in sites::SHOWN_HERE {
         let failpoints = format!("skip-sync::{site}=return");
         let environment = [("FAILPOINTS", failpoints.as_str())];
         let found = (0..MUTATION_ROUNDS).find_map(|_| {

@@ -56,7 +56,7 @@ use crate::{
 
 pub(crate) use self::{
     endpoint::RequestBody,
-    pattern::Pattern,
+    pattern::{Content, Pattern},
     report::{Cost, Report, Total},
     signer::Signer,
 };

@@ -14,6 +14,7 @@ pub(crate) mod cpu;
 mod drive;
 pub(crate) mod http;
 pub(crate) mod metadata;
+pub(crate) mod object;
 
 use std::time::{Duration, Instant};
 
@@ -117,6 +118,7 @@ pub(crate) fn run(args: &StagesArgs, runtime: &Runtime) -> Result<bool> {
     rows.extend(runtime.block_on(metadata::measure(&budget, directory.path(), &is_wanted))?);
     rows.extend(runtime.block_on(http::measure(&budget, &is_wanted))?);
     rows.extend(runtime.block_on(composed::measure(&budget, directory.path(), &is_wanted))?);
+    rows.extend(runtime.block_on(object::measure(&budget, directory.path(), &is_wanted))?);
     directory.close().context("cannot remove the temporary directory")?;
     print!("{}", table(&rows));
     if let Some(path) = &args.json {

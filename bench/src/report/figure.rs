@@ -4,7 +4,7 @@
 
 use crate::{
     size::format_size,
-    stages::{composed::Way, http::Exchange},
+    stages::{composed::Way, http::Exchange, object},
 };
 
 /// What `mixed` does. The default of `bench load`, here because its limit follows from it.
@@ -22,6 +22,8 @@ pub(crate) enum Stage {
     Commits(u16, usize),
     /// HTTP alone.
     Http(Exchange),
+    /// The object service without HTTP.
+    Object(Exchange),
 }
 
 impl Stage {
@@ -33,6 +35,7 @@ impl Stage {
                 format!("metadata commit of {size}, {writers} at once")
             }
             Self::Http(exchange) => exchange.to_string(),
+            Self::Object(exchange) => object::name(*exchange),
         }
     }
 }

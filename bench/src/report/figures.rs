@@ -27,7 +27,8 @@ const ENTRY_LEN_BYTES: u64 = 330;
 const RECORD_LEN_BYTES: usize = 500;
 /// All figures, in the order in which they are measured.
 pub(crate) fn all(scale: &Scale) -> Vec<Figure> {
-    let mut figures = large(scale);
+    let mut figures = large_puts(scale);
+    figures.extend(large_gets(scale));
     figures.extend(medium_and_huge(scale));
     figures.extend(small(scale));
     figures.extend(tiny(scale));
@@ -46,6 +47,12 @@ fn composed(way: Way, len_bytes: u64) -> Stage {
 
 fn http(operation: Operation, len_bytes: u64, concurrency: u16) -> Stage {
     Stage::Http(Exchange::new(operation, len_bytes, concurrency))
+}
+
+/// Compares a figure with the object service in this process, too.
+fn and_without_http(figure: Figure, operation: Operation, len_bytes: u64, at_once: u16) -> Figure {
+    let stage = Stage::Object(Exchange::new(operation, len_bytes, at_once));
+    figure.and_against(" (limit: object service without HTTP)", Limit::Stage(stage), None)
 }
 
 fn prepared(bucket: &'static str, len_bytes: u64, objects: u64) -> Prepared {
@@ -81,73 +88,65 @@ fn degraded(figure: &Figure) -> Figure {
     .against(Limit::Figure(figure.row.clone()), Some(DEGRADED_AIM))
 }
 
-fn large(scale: &Scale) -> Vec<Figure> {
-    let Scale { large: len, concurrency, large_objects, .. } = *scale;
-    let some = concurrency[1];
-    let set = || prepared("large", len, large_objects);
-    let with_http = |way, operation| Limit::Shared(composed(way, len), http(operation, len, some));
-    let mut figures = Vec::new();
-    for (each, is_some) in concurrency.map(|each| (each, each == some)) {
-        let limit = Limit::Stage(composed(Way::Put, len));
-        let figure = put(len, each).against(limit, Some(LARGE_AIM));
-        figures.push(if is_some {
-            let shared = with_http(Way::Put, Operation::Put);
-            figure.and_against(" (limit with HTTP on the same cores)", shared, None)
-        } else {
-            figure
-        });
-    }
-    let mut signed = put(len, some).against(Limit::Stage(composed(Way::Put, len)), None);
+/// Compares a large figure with the stages that a byte goes through on shared cores.
+fn and_apart(figure: Figure, way: Way, operation: Operation, len: u64, at_once: u16) -> Figure {
+    let shared = Limit::Shared(composed(way, len), http(operation, len, at_once));
+    let figure = figure.and_against(" (limit with HTTP on the same cores)", shared, None);
+    and_without_http(figure, operation, len, at_once)
+}
+
+fn large_puts(scale: &Scale) -> Vec<Figure> {
+    let Scale { large: len, concurrency: [one, some, many], .. } = *scale;
+    let limit = || Limit::Stage(composed(Way::Put, len));
+    let size = format_size(len);
+    let part = format_size(len.min(8 << 20));
+    let at_once = |each| put(len, each).against(limit(), Some(LARGE_AIM));
+    let mut signed = put(len, some).against(limit(), None);
     signed.row = format!("{}, SHA-256 signed", signed.row);
     signed.line = signed.line.replace("--payload unsigned", "--payload signed");
-    figures.push(signed);
-    let size = format_size(len);
-    let part = len.min(8 << 20);
-    figures.push(
+    vec![
+        at_once(one),
+        and_apart(at_once(some), Way::Put, Operation::Put, len, some),
+        at_once(many),
+        signed,
         Figure::write(
             format!("multipart {size}, {some} at once"),
             format!(
-                "multipart --size {size} --part-size {} --concurrency {some} --payload unsigned",
-                format_size(part)
+                "multipart --size {size} --part-size {part} --concurrency {some} --payload unsigned"
             ),
             Unit::Throughput,
         )
-        .against(Limit::Stage(composed(Way::Put, len)), None),
-    );
-    for (each, is_some) in concurrency.map(|each| (each, each == some)) {
-        let limit = Limit::Stage(composed(Way::Get, len));
-        let figure = get(set(), each).against(limit, Some(LARGE_AIM));
-        if !is_some {
-            figures.push(figure);
-            continue;
-        }
-        let composed_degraded = Limit::Stage(composed(Way::DegradedGet, len));
-        let without =
-            degraded(&figure).and_against(" (limit: composed)", composed_degraded, Some(LARGE_AIM));
-        let shared = with_http(Way::Get, Operation::Get);
-        figures.push(figure.and_against(" (limit with HTTP on the same cores)", shared, None));
-        figures.push(without);
-    }
-    figures.push(
-        Figure::write(
-            format!("GET {size}, {some} at once, first reads"),
-            format!("get --once --size {size} --concurrency {some} --objects {large_objects}"),
-            Unit::Throughput,
-        )
-        .against(Limit::Stage(composed(Way::FirstGet, len)), Some(LARGE_AIM)),
-    );
+        .against(limit(), None),
+    ]
+}
+
+fn large_gets(scale: &Scale) -> Vec<Figure> {
+    let Scale { large: len, concurrency: [one, some, many], large_objects, .. } = *scale;
+    let limit = |way| Limit::Stage(composed(way, len));
+    let set = || prepared("large", len, large_objects);
+    let size = format_size(len);
     let range = format_size(scale.small);
-    let many = concurrency[2];
-    figures.push(
-        Figure::read(
-            format!("ranged GET {range} of {size}, {many} at once"),
-            format!("ranged-get --size {size} --range-size {range} --concurrency {many}"),
-            Unit::Throughput,
-            set(),
-        )
-        .against(Limit::Stage(http(Operation::Get, scale.small, many)), None),
+    let at_once = |each| get(set(), each).against(limit(Way::Get), Some(LARGE_AIM));
+    let first = Figure::write(
+        format!("GET {size}, {some} at once, first reads"),
+        format!("get --once --size {size} --concurrency {some} --objects {large_objects}"),
+        Unit::Throughput,
     );
-    figures
+    let ranged = Figure::read(
+        format!("ranged GET {range} of {size}, {many} at once"),
+        format!("ranged-get --size {size} --range-size {range} --concurrency {many}"),
+        Unit::Throughput,
+        set(),
+    );
+    let without_two = degraded(&at_once(some));
+    vec![
+        at_once(one),
+        and_apart(at_once(some), Way::Get, Operation::Get, len, some),
+        without_two.and_against(" (limit: composed)", limit(Way::DegradedGet), Some(LARGE_AIM)),
+        at_once(many),
+        first.against(limit(Way::FirstGet), Some(LARGE_AIM)),
+        ranged.against(Limit::Stage(http(Operation::Get, scale.small, many)), None),
+    ]
 }
 
 fn medium_and_huge(scale: &Scale) -> Vec<Figure> {
@@ -196,11 +195,21 @@ fn tiny(scale: &Scale) -> Vec<Figure> {
     let mix = mix.weights().iter().map(|(each, weight)| (*weight as f64, of_mix(*each))).collect();
     vec![
         rate(put(tiny, one)).against(Limit::Stage(commit(one)), None),
-        rate(put(tiny, many)).against(Limit::Stage(commit(many)), Some(EQUAL_AIM)),
+        and_without_http(
+            rate(put(tiny, many)).against(Limit::Stage(commit(many)), Some(EQUAL_AIM)),
+            Operation::Put,
+            tiny,
+            many,
+        ),
         rate(get(set(), one))
             .against(Limit::Stage(http(Operation::Get, tiny, one)), Some(SMALL_GET_AIM)),
-        rate(get(set(), many))
-            .against(Limit::Stage(http(Operation::Get, tiny, many)), Some(SMALL_GET_AIM)),
+        and_without_http(
+            rate(get(set(), many))
+                .against(Limit::Stage(http(Operation::Get, tiny, many)), Some(SMALL_GET_AIM)),
+            Operation::Get,
+            tiny,
+            many,
+        ),
         Figure::read(
             format!("stat, {many} at once"),
             format!("stat --size {size} --concurrency {many}"),

@@ -109,10 +109,10 @@ impl Measured<'_> {
         if matches!(limit, Limit::Stage(Stage::Composed(Way::Put, _)))
             && let Some((name, cost)) =
                 self.put_costs.iter().max_by(|(_, one), (_, other)| one.total_cmp(other))
+            && let Some(whole) = sample.server_cost()
         {
             text.push_str(&format!(
-                "; largest stage {name}, {cost:.1} of the server's {:.1} CPU-s/GB",
-                sample.server_cost()
+                "; largest stage {name}, {cost:.1} of the server's {whole:.1} CPU-s/GB"
             ));
         }
         match self.samples.errors(&figure.row) {
@@ -130,14 +130,15 @@ impl Measured<'_> {
             let row = |len| format!("{method} {}, {one} at once", format_size(len));
             let Some(medium) = self.samples.median(&row(scale.medium)) else { continue };
             for len in [scale.large, scale.huge] {
-                let Some(sample) = self.samples.median(&row(len)) else { continue };
-                let (value, limit) = (sample.server_cost(), medium.server_cost());
+                let sample = self.samples.median(&row(len));
+                let Some(value) = sample.and_then(|sample| sample.server_cost()) else { continue };
+                let limit = medium.server_cost();
                 lines.push(Line {
                     row: format!("CPU per byte, {method} {}", format_size(len)),
                     value,
                     unit: "CPU-s/GB",
-                    limit: Some(limit),
-                    ratio: Some(value / limit.max(f64::EPSILON)),
+                    limit,
+                    ratio: limit.map(|limit| value / limit),
                     bound_by: "the stages of each byte; flat is 1".to_owned(),
                     limit_name: format!("the same for {}", format_size(scale.medium)),
                     aim: Some(FLAT_AIM),

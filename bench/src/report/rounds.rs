@@ -24,7 +24,7 @@ use crate::{
     stages::{
         Budget,
         composed::{Pipeline, ReadSet, Way},
-        cpu, http, metadata,
+        cpu, http, metadata, object,
     },
 };
 
@@ -261,6 +261,10 @@ impl Bench {
                 let (count, seconds) =
                     metadata::commits(&budget, &self.directory, writers, *value_len).await?;
                 let total = Total { seconds, count, ..Total::default() };
+                Ok(Sample { total, errors: 0 })
+            }
+            Stage::Object(exchange) => {
+                let total = object::run(&budget, &self.directory, *exchange).await?;
                 Ok(Sample { total, errors: 0 })
             }
             Stage::Http(exchange) => {

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{load::Total, stages::composed::Throughput};
 
+/// Least processor time that says anything: the kernel counts it in hundredths of a second.
+const CPU_SECONDS_MIN: f64 = 0.05;
+
 /// One measurement.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
@@ -32,9 +35,11 @@ impl Sample {
         self.total.cpu_seconds_client / self.total.seconds.max(f64::EPSILON)
     }
 
-    /// Processor time of the server per gigabyte.
-    pub(crate) fn server_cost(&self) -> f64 {
-        self.total.cpu_seconds_server / (self.total.bytes as f64 / 1e9).max(f64::EPSILON)
+    /// Processor time of the server per gigabyte; `None` when there was too little to tell.
+    pub(crate) fn server_cost(&self) -> Option<f64> {
+        let Total { cpu_seconds_server, bytes, .. } = self.total;
+        let is_known = cpu_seconds_server >= CPU_SECONDS_MIN && bytes > 0;
+        is_known.then(|| cpu_seconds_server / (bytes as f64 / 1e9))
     }
 
     /// Processor time of both per gigabyte.
@@ -102,6 +107,15 @@ mod tests {
         assert_eq!(samples.errors("put"), 3);
         samples.add("put", sample(40, 9.0));
         assert_eq!(samples.median("put").unwrap().total.count, 20, "the lower one of two");
+    }
+
+    #[test]
+    fn a_cost_of_a_few_ticks_is_not_known() {
+        let of = |cpu_seconds_server| {
+            let total = Total { bytes: 500_000_000, cpu_seconds_server, ..Total::default() };
+            Sample { total, errors: 0 }.server_cost()
+        };
+        assert_eq!((of(0.03), of(1.0)), (None, Some(2.0)));
     }
 
     #[test]

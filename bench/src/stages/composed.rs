@@ -40,6 +40,8 @@ use crate::{clock::SystemClock, measure::Process, row::Row, size::format_size};
 
 /// Drives: one per shard of 4+2, as the server makes them.
 pub(super) const DRIVES: usize = 6;
+/// Whose they are.
+pub(super) const CLUSTER: ClusterId = ClusterId([1; 16]);
 /// Drives that are gone in a degraded read; the rest are just enough.
 const LOST_DRIVES: [usize; 2] = [1, 4];
 /// Threads per core. Measured with `bench stages --only composed`: with one, cores wait for drives.
@@ -171,26 +173,7 @@ impl Pipeline {
     /// # Errors
     /// When a drive cannot be made.
     pub(crate) async fn open(directory: PathBuf, read_set_bytes: usize) -> Result<Self> {
-        std::fs::create_dir(&directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
-        let mut opening = JoinSet::new();
-        for id in 0..DRIVES {
-            let place = directory.join(id.to_string());
-            let device = DeviceId(u32::try_from(id).expect("six drives"));
-            opening.spawn_blocking(move || {
-                let clock = Arc::new(SystemClock);
-                Drive::open(DriveConfig::new(device, ClusterId([1; 16]), place, clock))
-                    .map(|drive| (id, Arc::new(drive)))
-            });
-        }
-        let mut drives = opening
-            .join_all()
-            .await
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()
-            .context("cannot make a drive")?;
-        drives.sort_by_key(|(id, _)| *id);
-        let drives = drives.into_iter().map(|(_, drive)| drive).collect();
+        let drives = open_drives(&directory).await?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self { drives, directory, workers: WORKERS_PER_CORE * cores, read_set_bytes })
     }
@@ -318,6 +301,32 @@ impl Pipeline {
         let bytes = stripes * shape.geometry.plaintext_len_bytes() as u64;
         Ok(Throughput { bytes, seconds, cpu_seconds })
     }
+}
+
+/// Makes [`DRIVES`] drives in `directory`, which must not be there, with the server's defaults.
+///
+/// # Errors
+/// When a drive cannot be made.
+pub(super) async fn open_drives(directory: &Path) -> Result<Vec<Arc<Drive>>> {
+    std::fs::create_dir(directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    let mut opening = JoinSet::new();
+    for id in 0..DRIVES {
+        let place = directory.join(id.to_string());
+        let device = DeviceId(u32::try_from(id).expect("six drives"));
+        opening.spawn_blocking(move || {
+            let config = DriveConfig::new(device, CLUSTER, place, Arc::new(SystemClock));
+            Drive::open(config).map(|drive| (id, Arc::new(drive)))
+        });
+    }
+    let mut drives = opening
+        .join_all()
+        .await
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .context("cannot make a drive")?;
+    drives.sort_by_key(|(id, _)| *id);
+    Ok(drives.into_iter().map(|(_, drive)| drive).collect())
 }
 
 /// The manifest under which stripes are written that nobody reads.

@@ -36,8 +36,6 @@ use crate::{
 
 /// Name of the directory that holds the index.
 pub(crate) const INDEX_DIRECTORY: &str = "index";
-/// RocksDB's file that says which of the others count.
-const INDEX_CURRENT: &str = "CURRENT";
 /// Index changes applied in one batch while scanning. Chosen: about a megabyte of rows.
 const BATCH_CHANGES: usize = 4096;
 
@@ -92,8 +90,7 @@ impl Recovery<'_> {
             warn!(device = self.config.device.0, "the drive holds less than when it failed");
             self.announce_loss()?;
         }
-        let resumed =
-            if self.rebuild || self.is_index_unfinished() { None } else { self.resume(&segments)? };
+        let resumed = if self.rebuild { None } else { self.resume(&segments)? };
         let mut recovered = match resumed {
             Some(recovered) => recovered,
             None => self.rebuild(&segments)?,
@@ -188,7 +185,13 @@ impl Recovery<'_> {
 
     /// Builds a new index from all segments.
     fn rebuild(&self, segments: &BTreeMap<SegmentId, u64>) -> Result<Recovered, RecoverError> {
-        self.remove_index()?;
+        let directory = self.config.directory.join(INDEX_DIRECTORY);
+        match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(at(&directory)(error));
+            }
+            _ => {}
+        }
         if !segments.is_empty() {
             info!(
                 device = self.config.device.0,
@@ -368,27 +371,6 @@ impl Recovery<'_> {
             table.remove(id);
         }
         Ok(())
-    }
-
-    /// Removes the index, first the file without which what is left of it is not one: a crash on
-    /// the way must not leave an index that opens and lacks rows.
-    fn remove_index(&self) -> Result<(), RecoverError> {
-        let directory = self.config.directory.join(INDEX_DIRECTORY);
-        let is_error = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
-        match std::fs::remove_file(directory.join(INDEX_CURRENT)) {
-            Err(error) if is_error(&error) => return Err(at(&directory)(error)),
-            _ => {}
-        }
-        match std::fs::remove_dir_all(&directory) {
-            Err(error) if is_error(&error) => Err(at(&directory)(error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a removal of the index was interrupted, or its making.
-    fn is_index_unfinished(&self) -> bool {
-        let directory = self.config.directory.join(INDEX_DIRECTORY);
-        directory.exists() && !directory.join(INDEX_CURRENT).exists()
     }
 
     fn open_index(&self) -> Result<Index, IndexError> {

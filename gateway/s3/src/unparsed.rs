@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn closed_connection_reads_on_for_a_while() {
         let (near, mut far) = tokio::io::duplex(64);
         let mut near = Documented::new(near, Understood::default(), answer);
@@ -298,6 +298,6 @@ mod tests {
         };
         let (closed, ()) = tokio::join!(closing, client);
         closed.unwrap();
-        assert_eq!(started.elapsed(), LINGER_TIMEOUT);
+        assert!(started.elapsed() >= LINGER_TIMEOUT);
     }
 }

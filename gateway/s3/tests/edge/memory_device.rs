@@ -73,8 +73,10 @@ impl ShardService for MemoryDevice {
         }
         let shards = self.shards.lock();
         let (_, payload) = shards.get(&key).ok_or_else(|| self.missing(key))?;
-        let start = usize::try_from(range.offset_bytes).unwrap();
-        Ok(payload.slice(start..start + usize::try_from(range.len_bytes).unwrap()))
+        let start = usize::try_from(range.offset_bytes).expect("shards fit into memory");
+        Ok(payload.slice(
+            start..start + usize::try_from(range.len_bytes).expect("shards fit into memory"),
+        ))
     }
 
     async fn verify(&self, key: ShardKey) -> Result<ShardEntry, GetShardError> {
@@ -119,7 +121,7 @@ impl ShardService for MemoryDevice {
     fn status(&self) -> DeviceStatus {
         DeviceStatus {
             device: self.id,
-            uuid: Some(DeviceUuid([u8::try_from(self.id.0).unwrap(); 16])),
+            uuid: Some(DeviceUuid([u8::try_from(self.id.0).expect("there are six devices"); 16])),
             open_count: 1,
             continuity: node_proto::Continuity::default(),
             health: DeviceHealth::Online,

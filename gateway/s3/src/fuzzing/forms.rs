@@ -50,8 +50,8 @@ enum Trust {
 impl Form {
     fn read(data: &[u8]) -> Self {
         let end = data.windows(2).position(|pair| pair == b"\n\n").unwrap_or(data.len());
-        let mut form = Self::default();
-        form.file = data.get(end + 2..).unwrap_or_default().to_vec();
+        let file = data.get(end + 2..).unwrap_or_default().to_vec();
+        let mut form = Self { file, ..Self::default() };
         for line in data[..end].split(|byte| *byte == b'\n') {
             if let Ok(line) = std::str::from_utf8(line) {
                 form.read_line(line);

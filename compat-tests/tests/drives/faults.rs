@@ -1,5 +1,6 @@
 //! Making drives fail and letting them return.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -27,6 +28,17 @@ pub(crate) struct Outcome {
     pub(crate) rebuilds: u64,
     pub(crate) repaired_shards: u64,
     pub(crate) mended_in: Duration,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { acknowledged, refused, rebuilds, repaired_shards, mended_in } = self;
+        write!(
+            f,
+            "{acknowledged} acknowledged, {refused} refused, {rebuilds} rebuilds, \
+             {repaired_shards} shards repaired, whole after {mended_in:?}"
+        )
+    }
 }
 
 /// Runs one case to its end.

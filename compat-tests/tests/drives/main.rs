@@ -69,7 +69,7 @@ fn run_cases(machine: &Machine, faults: &[Fault], random: &mut Random) {
     for &case in &cases {
         eprintln!("{case}");
         let outcome = faults::run(machine, &mut ledger, case, random.next_u64());
-        eprintln!("{case}  {outcome:?}");
+        eprintln!("{case}  {outcome}");
     }
     // The last pair's repair is looked at as that of the others was: by losing another.
     let pair = matrix::next(cases.last().map(|case: &Case| case.pair), random);

@@ -54,7 +54,7 @@ fn one_run(disk: &FaultFs, runtime: &Runtime, seed: u64) -> Result<(), String> {
     let mut answered = BTreeMap::new();
     let mut store = open(&directory)?;
     for round in 0..2 {
-        let count = if seed % 3 == 0 { 150 } else { 1 + seed % 11 };
+        let count = if seed.is_multiple_of(3) { 150 } else { 1 + seed % 11 };
         for seq in round * 1000..round * 1000 + count {
             let mut batch = put(seq, Table::Cur, key(seq), &value(seq));
             batch.guards.push(Guard::Absent { table: Table::Cur, key: key(seq) });

@@ -125,10 +125,19 @@ fn plan(data: &DataDir, options: &DriveOptions, stored: Option<&Layout>) -> Resu
     // Drives that are known by their superblock first: an empty one may have taken the place of
     // one that moved.
     let (mut unformatted, mut recognised) = (Vec::new(), BTreeMap::new());
+    let is_known = |address: &str| {
+        stored.is_some_and(|stored| stored.devices.iter().any(|known| known.address == address))
+    };
     for address in addresses {
-        match recognise(&mut layout, &address)? {
-            None => unformatted.push(address),
-            Some(device) => {
+        match recognise(&mut layout, &address) {
+            // A known drive that fails, or that something else took the place of, must not keep
+            // the others from serving: it stays offline and says why.
+            Err(error) if is_known(&address) => {
+                tracing::error!(drive = address, error = format!("{error:#}"), "drive is unusable");
+            }
+            Err(error) => return Err(error),
+            Ok(None) => unformatted.push(address),
+            Ok(Some(device)) => {
                 if let Some(other) = recognised.insert(device, address.clone()) {
                     bail!(
                         "{other} and {address} are both device {}: name only the current one",
@@ -324,6 +333,11 @@ mod tests {
         fs::write(photos.join("cat.jpg"), "mine").expect("writes");
         let foreign = plan(&data, &options(vec![photos]), Some(&four)).expect_err("refused");
         assert!(foreign.to_string().contains("cat.jpg"), "{foreign}");
+        // A known place whose superblock cannot be read is a drive that failed.
+        fs::write(path("b").join("superblock"), "junk").expect("writes");
+        let failed = plan(&data, &options(vec![path("a"), path("b")]), Some(&layout));
+        assert_eq!(failed.expect("plans"), layout);
+        plan(&data, &options(vec![path("b")]), None).expect_err("nothing knows it");
         let twice = plan(&data, &options(vec![path("a"), path("a")]), None);
         assert!(twice.expect_err("refused").to_string().contains("named twice"));
     }

@@ -18,6 +18,8 @@ mod tally;
 mod verify;
 mod worker;
 
+use std::time::Duration;
+
 use compat_tests::payload::Random;
 use compat_tests::server::Server;
 
@@ -27,6 +29,9 @@ use crate::rounds::Rounds;
 /// How often the server is killed unless the environment says otherwise. Chosen: once at every
 /// failpoint and some more, about a minute on two cores.
 const KILLS: u64 = 40;
+
+/// How long a restart may take. Source: the aim for 1,000,000 objects.
+const RESTART_MAX: Duration = Duration::from_secs(10);
 
 fn from_environment(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
@@ -51,6 +56,9 @@ fn acknowledged_writes_survive_kills_at_every_step() {
     eprintln!("{}", rounds.tally.report(&rounds.findings));
     let findings = rounds.findings.first();
     assert!(findings.is_empty(), "the ledger does not hold:\n{}", findings.join("\n"));
+
+    let longest = rounds.tally.longest_restart();
+    assert!(longest < RESTART_MAX, "a restart took {longest:?}");
 
     space::wait_for_idle(&server);
     let needed: Footprint = objects.values().map(|content| content.footprint()).sum();

@@ -42,6 +42,11 @@ impl Tally {
         self.restarts.push(took);
     }
 
+    /// How long the longest restart took.
+    pub(crate) fn longest_restart(&self) -> Duration {
+        self.restarts.iter().max().copied().unwrap_or_default()
+    }
+
     /// Failpoints that the server was never killed at.
     pub(crate) fn never_reached(&self) -> Vec<&'static str> {
         let names = FAILPOINTS.iter().map(|failpoint| failpoint.name);
@@ -69,7 +74,7 @@ impl fmt::Display for Tally {
         for (name, kills) in &self.at_failpoints {
             writeln!(out, "    {name:<42}{kills:>6}")?;
         }
-        let longest = self.restarts.iter().max().copied().unwrap_or_default();
+        let longest = self.longest_restart();
         let count = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX).max(1);
         let mean = self.restarts.iter().sum::<Duration>() / count;
         writeln!(out, "restart       mean {mean:.2?}, longest {longest:.2?}")?;

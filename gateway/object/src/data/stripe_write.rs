@@ -125,8 +125,11 @@ pub(crate) async fn store(
         let shard_count = encoded.geometry.shard_count();
         let group = match data.placement.choose(shard_count, profile.k + profile.m).await {
             Ok(group) => group,
-            // Devices went since the stripe was encoded: encode it for those that are left.
-            Err(Fault::TooFewDevices { .. }) if attempt + 1 < data.config.store_attempts_max => {
+            // Devices went or filled up since the stripe was encoded: encode it for those that are
+            // left. Whether they are enough is told by the next look at them.
+            Err(Fault::TooFewDevices { .. } | Fault::StorageFull)
+                if attempt + 1 < data.config.store_attempts_max =>
+            {
                 continue;
             }
             Err(fault) => return Err(fault),

@@ -40,6 +40,8 @@ pub(crate) struct Faults {
     pub(crate) offline: bool,
     pub(crate) full: bool,
     pub(crate) busy: bool,
+    /// Looks at the device from now on after which it is full.
+    pub(crate) full_after_looks: Option<usize>,
     /// Puts from now on that fail although the device says that it is online.
     pub(crate) failing_puts: usize,
     pub(crate) put_delay: Duration,
@@ -344,7 +346,12 @@ impl ShardService for SimDevice {
     }
 
     fn status(&self) -> DeviceStatus {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        match &mut state.faults.full_after_looks {
+            Some(0) => state.faults.full = true,
+            Some(looks) => *looks -= 1,
+            None => {}
+        }
         let Faults { offline, full, .. } = state.faults;
         DeviceStatus {
             device: self.id,

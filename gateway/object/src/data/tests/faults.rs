@@ -176,6 +176,20 @@ async fn full_devices_are_storage_full_and_offline_ones_are_too_few() {
     write().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn devices_that_fill_up_at_any_moment_leave_the_upload_to_the_others() {
+    let bytes = payload(60_000, 4);
+    for looks in 0..40 {
+        let cluster = Cluster::new(6);
+        let data = cluster.open(small_stripes()).await;
+        for device in &cluster.devices[..2] {
+            device.faults(|faults| faults.full_after_looks = Some(looks));
+        }
+        let written = data.write(TARGET, incoming(&bytes, 1000), LIMIT).await;
+        assert!(written.is_ok(), "full after {looks} looks: {:?}", written.err());
+    }
+}
+
 #[tokio::test]
 async fn busy_devices_are_busy() {
     let cluster = Cluster::new(6);

@@ -30,7 +30,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// Memory kept for reads that bypass the page cache. Chosen: a full-size shard per reader, twice.
+/// Memory kept for long reads. Chosen: a full-size shard per reader, twice.
 const POOLED_BYTES: usize = 16 << 20;
 
 /// What outlives an opening.

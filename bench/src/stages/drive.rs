@@ -95,7 +95,8 @@ async fn append(
         let (next, budget) = (Arc::clone(&next), budget.clone());
         tasks.spawn(async move {
             let mut count = 0;
-            while budget.allows(deadline) {
+            // Every writer does one, however short the time.
+            while count == 0 || budget.allows(deadline) {
                 let number = next.fetch_add(1, Relaxed);
                 if number >= limit {
                     break;

@@ -29,14 +29,23 @@ STAGE := scripts/stage
 # their files, so this finds all of them.
 tests_in = $(basename $(notdir $(wildcard $(1:%=%/tests/*.rs)))) \
            $(notdir $(patsubst %/main.rs,%,$(wildcard $(1:%=%/tests/*/main.rs))))
-CRATE_TESTS := $(call tests_in,$(wildcard gateway/* node/* bench))
-COMPAT_TESTS := $(filter-out crash,$(call tests_in,compat-tests))
+CRATE_TESTS := $(call tests_in,$(wildcard gateway/* node/* bench) compat-tests/faultfs)
+# Of the black-box tests, those that are about faults rather than clients.
+PROOF_TESTS := bad_requests histories drives power scale
+COMPAT_TESTS := $(filter-out crash $(PROOF_TESTS),$(call tests_in,compat-tests))
 
 # Where `make run` keeps its data, and what else it is told.
 DATA ?= ./data
 ARGS ?=
-# What `make crash` hands to the crash test.
-ROUNDS ?= 20
+# How much the long runs do. `make test` runs a bounded part of each.
+KILLS ?= 1000
+ROUNDS ?= 50
+WAVES ?= 500
+OBJECTS ?= 1000000
+LARGE_GIB ?= 10
+SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),60)
+TARGETS ?=
+FULL ?=
 
 ##@ Use
 .PHONY: run build
@@ -47,9 +56,9 @@ build: deps-run ## build the release binary
 	cargo build --release --package gateway-cli --bin datamesh $(CARGO_FLAGS)
 
 ##@ Check
-.PHONY: test check fmt fmt-check lint doc tidy deny test-build test-unit test-compat test-crash crash clients
+.PHONY: test check fmt fmt-check lint doc tidy deny test-build test-unit test-compat test-proof test-fuzz test-crash clients
 # Cheap stages first; the report stands before the last one, so that the run ends with its result.
-test: stages-begin deps fmt-check tidy lint doc test-build test-unit clients test-compat stages-report test-crash ## all of it, as continuous integration does
+test: stages-begin deps fmt-check tidy lint doc test-build test-unit clients test-compat test-proof test-fuzz stages-report test-crash ## all of it, as continuous integration does
 
 check: fmt-check lint doc ## formatting, clippy and rustdoc, without tests
 
@@ -85,11 +94,44 @@ clients: ## install the S3 clients that the compat tests drive
 test-compat: test-build clients ## real S3 clients against a real server
 	@$(STAGE) compat cargo test $(WORKSPACE) $(COMPAT_TESTS:%=--test %)
 
+test-proof: test-build ## bad requests, races, failing drives, power cuts and scale, bounded
+	@$(STAGE) proof cargo test $(WORKSPACE) $(PROOF_TESTS:%=--test %)
+
+test-fuzz: ## every fuzz target for a few seconds
+	@$(STAGE) fuzz scripts/fuzz check 4
+
 test-crash: test-build
 	@$(STAGE) crash cargo test $(WORKSPACE) --test crash
 
-crash: ## the crash test, longer (ROUNDS=20)
-	@DATAMESH_CRASH_ROUNDS=$(ROUNDS) $(MAKE) --no-print-directory test-crash
+##@ Prove at length
+.PHONY: crash power power-syncs drives histories scale fuzz
+crash: test-build ## kill -9 at random and at every failpoint, then reread everything (KILLS=1000)
+	DATAMESH_CRASH_KILLS=$(KILLS) cargo test $(WORKSPACE) --test crash -- --nocapture
+
+power: test-build ## cut the power under a server, again and again (ROUNDS=50)
+	DATAMESH_POWER_ROUNDS=$(ROUNDS) cargo test $(WORKSPACE) --test power -- --nocapture
+
+drives: test-build ## all pairs of drives, every fault, at rest and during writes
+	DATAMESH_DRIVES_ALL=1 cargo test $(WORKSPACE) --test drives -- --nocapture
+
+histories: test-build ## check racing requests for linearizability (WAVES=500)
+	DATAMESH_HISTORIES_WAVES=$(WAVES) cargo test $(WORKSPACE) --test histories -- --nocapture
+
+scale: test-build ## many small objects and a large one (OBJECTS=1000000 LARGE_GIB=10)
+	DATAMESH_SCALE_OBJECTS=$(OBJECTS) DATAMESH_SCALE_LARGE_GIB=$(LARGE_GIB) \
+	  cargo test $(WORKSPACE) --test scale -- --nocapture --test-threads=1
+
+fuzz: ## every fuzz target (SECONDS=60 each, TARGETS='s3_form …' for some)
+	scripts/fuzz run $(SECONDS_EACH) $(TARGETS)
+
+##@ Measure
+.PHONY: bench
+# `bench` is built apart from `datamesh`, so that the server measured is the one that `make run` runs.
+bench: build ## this machine's limits and the server beside them, in one table (FULL=1 for more)
+	cargo build --release --package bench --bin bench $(CARGO_FLAGS)
+	@mkdir -p $(TARGET_DIR)/bench
+	$(TARGET_DIR)/release/bench report --directory $(TARGET_DIR) $(if $(FULL),--full) \
+	  --json $(TARGET_DIR)/bench/summary.json $(if $(MARKDOWN),--markdown $(MARKDOWN))
 
 ##@ Machine
 .PHONY: deps deps-run clean help stages-begin stages-report

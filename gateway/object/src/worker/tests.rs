@@ -69,8 +69,7 @@ async fn a_long_queue_waits_out_one_grace_together() {
     let data = cluster.open(small_stripes()).await;
     let mut workers = data.workers();
     let unlinked = GcRecord { unlinked: UnixMillis(1), part_table: false };
-    let entries =
-        (1..=20_000).map(|id| put(Table::Gcq, key::manifest(ManifestId(id)), &unlinked));
+    let entries = (1..=20_000).map(|id| put(Table::Gcq, key::manifest(ManifestId(id)), &unlinked));
     data.inner().rows.commit(Vec::new(), entries.collect()).await.unwrap();
     assert_eq!(workers.reclaim.step().await.unwrap(), Pace::Idle);
     tokio::time::sleep(Duration::from_secs(2)).await;

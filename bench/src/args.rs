@@ -236,7 +236,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=99))]
     pub(crate) rounds: Option<u16>,
 
-    /// How long each figure of a round may take [default: 1s, with --full 3s]
+    /// How long each figure of a round may take [default: 1.5s, with --full 3s]
     #[arg(long, value_parser = parse_duration)]
     pub(crate) time: Option<Duration>,
 

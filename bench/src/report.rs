@@ -2,7 +2,8 @@
 //!
 //! Starts `datamesh server`, puts load on it as `load` does, measures the stages that its figures
 //! are compared with right before them, and repeats all of that in rounds: a machine that is busy
-//! for a moment disturbs both sides, and the median of the rounds is shown.
+//! for a moment disturbs both sides. Of the rounds a figure's median is shown, and a stage's best:
+//! disturbance only ever lowers a limit.
 //!
 //! Invariants:
 //! - a limit and what is compared with it were measured in the same round;
@@ -106,8 +107,8 @@ impl Bench {
         let cut = if self.stop.is_set() { ", interrupted" } else { "" };
         let profile = if cfg!(debug_assertions) { "unoptimised" } else { "release" };
         format!(
-            "{}, {}, {profile} build, `bench report{mode}`, median of {} rounds of {} s a \
-             figure{cut}.",
+            "{}, {}, {profile} build, `bench report{mode}`, {} rounds of {} s a figure: \
+             medians, of limits the best{cut}.",
             machine::today(),
             machine::describe(),
             self.scale.rounds,

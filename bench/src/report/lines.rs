@@ -73,7 +73,7 @@ impl Measured<'_> {
     }
 
     fn limit(&self, limit: &Limit, unit: Unit) -> Option<f64> {
-        let stage = |stage: &Stage| self.samples.median(&stage.name());
+        let stage = |stage: &Stage| self.samples.best(&stage.name());
         match limit {
             Limit::Stage(each) => Some(in_unit(&stage(each)?, unit)),
             Limit::Shared(one, other) => {

@@ -72,12 +72,22 @@ impl Samples {
 
     /// The median measurement by rate, the lower one of two: all its figures belong together.
     pub(crate) fn median(&self, name: &str) -> Option<Sample> {
+        let samples = self.sorted(name)?;
+        samples.get(samples.len().checked_sub(1)? / 2).copied()
+    }
+
+    /// The measurement with the highest rate: what is a limit is only ever disturbed downwards.
+    pub(crate) fn best(&self, name: &str) -> Option<Sample> {
+        self.sorted(name)?.last().copied()
+    }
+
+    fn sorted(&self, name: &str) -> Option<Vec<Sample>> {
         let mut samples = self.0.get(name)?.clone();
         samples.sort_by(|one, other| one.ops_per_second().total_cmp(&other.ops_per_second()));
         if samples.iter().all(|sample| sample.total.count == 0) {
             samples.sort_by(|one, other| one.mb_per_second().total_cmp(&other.mb_per_second()));
         }
-        samples.get(samples.len().checked_sub(1)? / 2).copied()
+        Some(samples)
     }
 
     /// Operations that failed in all measurements of a name.
@@ -104,6 +114,7 @@ mod tests {
         }
         let median = samples.median("put").unwrap();
         assert_eq!((median.ops_per_second(), median.server_cores()), (10.0, 2.0));
+        assert_eq!(samples.best("put").unwrap().total.count, 30);
         assert_eq!(samples.errors("put"), 3);
         samples.add("put", sample(40, 9.0));
         assert_eq!(samples.median("put").unwrap().total.count, 20, "the lower one of two");

@@ -65,7 +65,7 @@ impl Scale {
     fn usual() -> Self {
         Self {
             rounds: 3,
-            time: Duration::from_secs(1),
+            time: Duration::from_millis(1500),
             large: 64 * MIB,
             medium: MIB,
             small: 64 * KIB,

@@ -1,8 +1,8 @@
 //! The code [`crate::Codec::CauchyGf8`]: systematic Reed–Solomon over GF(2⁸) with a Cauchy matrix.
 //!
 //! # Format
-//! The field is that of [`field`]: GF(2)[x] modulo x⁸ + x⁴ + x³ + x² + 1, bit `n` of a byte being the
-//! coefficient of xⁿ. Byte `b` of parity shard `i` is the sum over all data shards `j` of
+//! The field is that of [`field`], modulo the polynomial x⁸ + x⁴ + x³ + x² + 1 over GF(2), bit `n` of
+//! a byte being the coefficient of xⁿ. Byte `b` of parity shard `i` is the sum over all data shards `j` of
 //! `a(i, j) ·` byte `b` of data shard `j`, where, with `⊕` as exclusive or of the numbers,
 //!
 //! ```text

@@ -12,7 +12,7 @@ use std::{borrow::Cow, fmt};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::xml::Writer;
+use crate::xml::{self, Writer};
 
 macro_rules! codes {
     ($($code:ident = $name:literal, $status:ident, $message:literal;)*) => {
@@ -274,7 +274,8 @@ pub(crate) struct ErrorPlace<'a> {
     pub(crate) host_id: &'a str,
 }
 
-/// Writes an error document.
+/// Writes an error document. A detail that XML has no place for is left out: with it, clients could
+/// not read the code either.
 pub(crate) fn document(
     code: &str,
     message: &str,
@@ -285,7 +286,7 @@ pub(crate) fn document(
     xml.open("Error");
     xml.text("Code", code);
     xml.text("Message", message);
-    for (element, value) in details {
+    for (element, value) in details.iter().filter(|(_, value)| xml::has_place_for(value)) {
         xml.text(element, value);
     }
     xml.text("Resource", place.resource);
@@ -314,6 +315,16 @@ mod tests {
              <ArgumentValue>&lt;x&gt;</ArgumentValue><Resource>/b/k%20y</Resource>\
              <RequestId>00000000000000AB</RequestId><HostId>aG9zdA==</HostId></Error>"
         );
+    }
+
+    #[test]
+    fn details_that_clients_could_not_parse_are_left_out() {
+        let place = ErrorPlace { resource: "/b/k", request_id: "R", host_id: "H" };
+        let told = |key: &str| Failure::new(Code::NoSuchKey).detail("Key", key).document(&place);
+        for key in ["a\u{1}", "\u{1f}", "\u{ffff}"] {
+            assert!(!told(key).contains("<Key>"), "{}", told(key));
+        }
+        assert!(told("a\tb\u{7f}é").contains("<Key>a\tb"));
     }
 
     #[test]

@@ -7,4 +7,4 @@ mod read;
 mod write;
 
 pub(crate) use read::{Element, parse};
-pub(crate) use write::Writer;
+pub(crate) use write::{Writer, has_place_for};

@@ -75,6 +75,15 @@ impl Writer {
     }
 }
 
+/// Whether XML 1.0 can carry `value`: parsers refuse a document with any other character, also
+/// where it is written as a reference.
+pub(crate) fn has_place_for(value: &str) -> bool {
+    !value.chars().any(|character| match character {
+        '\t' | '\n' | '\r' => false,
+        other => matches!(other, '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}'),
+    })
+}
+
 fn escape(value: &str, out: &mut String) {
     let mut rest = value;
     // Names and numbers need nothing, so runs are copied whole.

@@ -108,7 +108,9 @@ impl Front {
         };
         let report = report(&parts, peer.address, &context).begin();
         let method = parts.method.clone();
-        let waits = parts.headers.contains_key(header::EXPECT);
+        let has_body = parts.headers.get(header::CONTENT_LENGTH).is_none_or(|len| len != "0");
+        let waits = has_body && parts.headers.contains_key(header::EXPECT);
+        let persists = parts.version == Version::HTTP_11;
         let mut response = match self.refuse(&parts) {
             Err(failure) => respond(&failure, &context),
             Ok(()) => self.pass_on(parts, &context).await,
@@ -120,6 +122,11 @@ impl Front {
         let unread = !waits || context.body.is_started();
         if is_error(response.status()) && unread {
             context.body.drain(DRAIN_BYTES_MAX, DRAIN_TIMEOUT).await;
+        }
+        // Whether the body will come is the client's choice now, so what it sends next could be
+        // either; the connection must not be used again.
+        if !unread && persists {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let date = HeaderValue::try_from(convert::http_date(self.clock.now()));
         response.headers_mut().insert(header::DATE, date.expect("a date is ASCII"));

@@ -41,6 +41,18 @@ async fn client_is_told_to_go_on_only_when_it_is_let_in() {
 }
 
 #[tokio::test]
+async fn refused_before_its_body_the_client_is_told_that_the_connection_ends() {
+    let edge = Edge::start().await;
+    let put = edge.put("/nosuchbucket/k").header("expect", "100-continue");
+    let mut stream = put.payload_hash("UNSIGNED-PAYLOAD").begin(4).await;
+    // Without the announcement a client sends its next request here, and its first bytes would be
+    // taken for the body that it did not send.
+    let rest = read_to_end(&mut stream).await;
+    assert!(rest.starts_with("HTTP/1.1 404"), "{rest}");
+    assert!(rest.contains("connection: close\r\n"), "{rest}");
+}
+
+#[tokio::test]
 async fn connection_lives_on_after_a_refused_body() {
     let edge = Edge::start().await;
     let put = edge.put("/nosuchbucket/k").payload_hash("UNSIGNED-PAYLOAD");

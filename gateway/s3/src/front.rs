@@ -119,14 +119,14 @@ impl Front {
             *response.body_mut() = Body::empty();
         }
         // A client that waits to be told to go on has sent nothing; reading would tell it to.
-        let unread = !waits || context.body.is_started();
-        if is_error(response.status()) && unread {
-            context.body.drain(DRAIN_BYTES_MAX, DRAIN_TIMEOUT).await;
-        }
-        // Whether the body will come is the client's choice now, so what it sends next could be
-        // either; the connection must not be used again.
-        if !unread && persists {
+        let is_withheld = waits && !context.body.is_started();
+        if is_withheld && persists {
+            // Whether the body still comes is the client's choice, so what it sends next could be
+            // either; the connection must not be used again.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if is_error(response.status()) && !is_withheld {
+            context.body.drain(DRAIN_BYTES_MAX, DRAIN_TIMEOUT).await;
         }
         let date = HeaderValue::try_from(convert::http_date(self.clock.now()));
         response.headers_mut().insert(header::DATE, date.expect("a date is ASCII"));

@@ -220,13 +220,11 @@ impl Service {
 }
 
 fn layout() -> Layout {
-    let device = |index: usize| LayoutDevice {
-        id: DeviceId(u32::try_from(index).expect("six drives")),
-        failure_domain: format!("drive {index}"),
-        address: index.to_string(),
-        mount_point: false,
+    let device = |index: usize| {
+        let id = DeviceId(u32::try_from(index).expect("six drives"));
+        LayoutDevice::local(id, index.to_string())
     };
-    Layout { cluster: CLUSTER, epoch: Epoch(1), devices: (0..DRIVES).map(device).collect() }
+    Layout::local(CLUSTER, (0..DRIVES).map(device).collect())
 }
 
 fn target(key: String) -> ObjectRef {

@@ -18,7 +18,7 @@ use gateway_object::{ObjectConfig, ObjectDeps, ObjectService};
 use gateway_seal::RootKey;
 use http_body_util::BodyExt as _;
 use node_proto::{
-    ByteRange, Clock, ClusterId, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus, Epoch,
+    ByteRange, Clock, ClusterId, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus,
     GetShardError, Layout, LayoutDevice, ListShardsError, ManualClock, PutShardError,
     ScrubProgress, ShardEntry, ShardKey, ShardRoot, ShardService, UnixMillis,
 };
@@ -153,20 +153,11 @@ impl Api {
         });
         let directory = Arc::new(directory.await.expect("opens"));
         let ids = || (0..3).map(DeviceId);
-        let slot = |id: DeviceId| LayoutDevice {
-            id,
-            failure_domain: format!("drive-{}", id.0),
-            address: format!("devices/{}", id.0),
-            mount_point: false,
-        };
+        let slot = |id: DeviceId| LayoutDevice::local(id, format!("devices/{}", id.0));
         let deps = ObjectDeps {
             meta,
             txids,
-            layout: Layout {
-                cluster: ClusterId([1; 16]),
-                epoch: Epoch(1),
-                devices: ids().map(slot).collect(),
-            },
+            layout: Layout::local(ClusterId([1; 16]), ids().map(slot).collect()),
             devices: ids().map(|id| Arc::new(Away(id)) as Arc<dyn ShardService>).collect(),
             root_key,
             clock: Arc::clone(&shared_clock),

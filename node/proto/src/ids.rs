@@ -17,6 +17,60 @@ pub struct DeviceUuid(pub [u8; 16]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeviceId(pub u32);
 
+/// One process that owns devices: a storage node, or the gateway with its own drives. Never reused
+/// for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    /// The gateway's own process, whose drives need no network.
+    pub const LOCAL: Self = Self(0);
+}
+
+/// Names a process of the mesh: its Ed25519 public key, proved in each handshake. Shown as libp2p
+/// shows peer ids.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PeerKey(pub [u8; 32]);
+
+/// What a peer id starts with: an identity multihash of 36 bytes, a protobuf that says "Ed25519"
+/// and "32 bytes follow" (libp2p's peer id specification).
+const PEER_ID_PREFIX: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+
+/// The text is not the peer id of an Ed25519 key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a peer id of an Ed25519 key")]
+pub struct InvalidPeerKey {
+    /// The refused text.
+    pub text: String,
+}
+
+impl fmt::Display for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [&PEER_ID_PREFIX[..], &self.0].concat();
+        f.write_str(&bs58::encode(bytes).into_string())
+    }
+}
+
+impl fmt::Debug for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerKey({self})")
+    }
+}
+
+impl std::str::FromStr for PeerKey {
+    type Err = InvalidPeerKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 38];
+        let decoded = bs58::decode(text).onto(&mut bytes[..]);
+        let key = bytes.strip_prefix(&PEER_ID_PREFIX).and_then(|key| key.try_into().ok());
+        match (decoded, key) {
+            (Ok(38), Some(key)) => Ok(Self(key)),
+            _ => Err(InvalidPeerKey { text: text.chars().take(64).collect() }),
+        }
+    }
+}
+
 /// The layout's monotonic number.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -142,6 +196,17 @@ mod tests {
     fn short_and_long_keys_are_rejected() {
         assert_eq!(ShardKey::decode(&[0; 12]), Err(InvalidShardKey { len: 12 }));
         assert_eq!(ShardKey::decode(&[0; 14]), Err(InvalidShardKey { len: 14 }));
+    }
+
+    #[test]
+    fn peer_ids_are_written_as_libp2p_writes_them() {
+        // The first peer id of libp2p's specification with an Ed25519 key.
+        let text = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+        let key: PeerKey = text.parse().expect("a peer id");
+        assert_eq!(key.to_string(), text);
+        for wrong in ["", "12D3", "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N", "0OIl"] {
+            assert!(wrong.parse::<PeerKey>().is_err(), "{wrong}");
+        }
     }
 
     proptest! {

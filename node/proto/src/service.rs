@@ -196,6 +196,32 @@ pub enum ListShardsError {
     },
 }
 
+/// Why a shard was not copied from another device.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyShardError {
+    /// This device cannot copy by itself. Read the shard and put it.
+    #[error("device {device:?} does not copy shards by itself")]
+    Unsupported {
+        /// The device asked.
+        device: DeviceId,
+    },
+    /// The source did not give the shard. Put it from elsewhere.
+    #[error("device {device:?} got no shard {key} from {source_device:?}: {reason}")]
+    Source {
+        /// The shard.
+        key: ShardKey,
+        /// The device asked.
+        device: DeviceId,
+        /// The device that should have given it.
+        source_device: DeviceId,
+        /// What happened, for the log.
+        reason: String,
+    },
+    /// The device did not store it.
+    #[error(transparent)]
+    Put(#[from] PutShardError),
+}
+
 /// One device that stores shards.
 ///
 /// *Consistency:* a key is write-once; `put` of the same key and root again succeeds. After `Ok`,
@@ -227,6 +253,19 @@ pub trait ShardService: Send + Sync + 'static {
         root: ShardRoot,
         payload: Bytes,
     ) -> Result<(), PutShardError>;
+
+    /// Copies a shard from another device without its bytes passing the caller; durable when `Ok`.
+    /// As [`Self::put`] otherwise.
+    async fn copy_from(
+        &self,
+        source: DeviceId,
+        key: ShardKey,
+        root: ShardRoot,
+        len_bytes: u64,
+    ) -> Result<(), CopyShardError> {
+        let _ = (source, key, root, len_bytes);
+        Err(CopyShardError::Unsupported { device: self.status().device })
+    }
 
     /// Deletes shards; durable when `Ok`. Missing keys are not an error.
     async fn delete(&self, keys: Vec<ShardKey>) -> Result<(), DeleteShardsError>;

@@ -117,11 +117,9 @@ fn plan(data: &DataDir, options: &DriveOptions, stored: Option<&Layout>) -> Resu
         };
     }
     let addresses = canonical_addresses(&options.paths)?;
-    let mut layout = stored.cloned().unwrap_or_else(|| Layout {
-        cluster: data.cluster(),
-        epoch: Epoch(0),
-        devices: Vec::new(),
-    });
+    let mut layout = stored
+        .cloned()
+        .unwrap_or_else(|| Layout { epoch: Epoch(0), ..Layout::local(data.cluster(), Vec::new()) });
     // Drives that are known by their superblock first: an empty one may have taken the place of
     // one that moved.
     let (mut unformatted, mut recognised) = (Vec::new(), BTreeMap::new());
@@ -251,8 +249,7 @@ fn ensure_ours(ours: ClusterId, theirs: ClusterId, address: &str) -> Result<()> 
 }
 
 fn new_device(id: u32, address: String) -> LayoutDevice {
-    let failure_domain = format!("drive-{id}");
-    LayoutDevice { id: DeviceId(id), failure_domain, address, mount_point: false }
+    LayoutDevice::local(DeviceId(id), address)
 }
 
 fn embedded(data: &DataDir) -> Result<Layout> {
@@ -263,11 +260,7 @@ fn embedded(data: &DataDir) -> Result<Layout> {
     }
     // Relative, so that the data directory can be moved.
     let device = |id| new_device(id, format!("devices/{id}"));
-    Ok(Layout {
-        cluster: data.cluster(),
-        epoch: Epoch(1),
-        devices: (0..EMBEDDED_DEVICES).map(device).collect(),
-    })
+    Ok(Layout::local(data.cluster(), (0..EMBEDDED_DEVICES).map(device).collect()))
 }
 
 /// Absolute paths with symlinks resolved, each once.

@@ -82,18 +82,23 @@ pub trait Record: Serialize + DeserializeOwned {
     /// [`DecodeRecordError`] when the bytes are of another version or damaged; trailing bytes count
     /// as damage.
     fn decode(bytes: &[u8]) -> Result<Self, DecodeRecordError> {
-        let damaged = |reason: String| DecodeRecordError::Damaged { record: Self::NAME, reason };
-        let (&version, body) = bytes.split_first().ok_or_else(|| damaged("empty".to_owned()))?;
-        if version != Self::VERSION {
-            return Err(DecodeRecordError::UnknownVersion { record: Self::NAME, version });
-        }
-        let (record, rest) =
-            postcard::take_from_bytes(body).map_err(|error| damaged(error.to_string()))?;
-        if !rest.is_empty() {
-            return Err(damaged(format!("{} bytes too long", rest.len())));
-        }
-        Ok(record)
+        decode_version(bytes)
     }
+}
+
+/// Reads a value of the version that is written now.
+fn decode_version<R: Record>(bytes: &[u8]) -> Result<R, DecodeRecordError> {
+    let damaged = |reason: String| DecodeRecordError::Damaged { record: R::NAME, reason };
+    let (&version, body) = bytes.split_first().ok_or_else(|| damaged("empty".to_owned()))?;
+    if version != R::VERSION {
+        return Err(DecodeRecordError::UnknownVersion { record: R::NAME, version });
+    }
+    let (record, rest) =
+        postcard::take_from_bytes(body).map_err(|error| damaged(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(damaged(format!("{} bytes too long", rest.len())));
+    }
+    Ok(record)
 }
 
 #[cfg(test)]

@@ -16,9 +16,8 @@ use gateway_meta::{
 use gateway_seal::{AccountKeyPair, RootKey};
 use node_proto::{
     ByteRange, ClusterId, Continuity, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus,
-    DeviceUuid, Epoch, GetShardError, Layout, LayoutDevice, ListShardsError, ManualClock,
-    OpeningId, PutShardError, ScrubProgress, ShardEntry, ShardKey, ShardRoot, ShardService,
-    UnixMillis,
+    DeviceUuid, GetShardError, Layout, LayoutDevice, ListShardsError, ManualClock, OpeningId,
+    PutShardError, ScrubProgress, ShardEntry, ShardKey, ShardRoot, ShardService, UnixMillis,
 };
 use node_stripe::{Profile, shard_root};
 use parking_lot::Mutex;
@@ -420,20 +419,14 @@ impl Cluster {
 
     fn deps(&self) -> ObjectDeps {
         let start = self.starts.fetch_add(1, Ordering::Relaxed);
-        let layout_device = |device: &Arc<SimDevice>| LayoutDevice {
-            id: device.id,
-            failure_domain: format!("drive-{}", device.id.0),
-            address: String::new(),
-            mount_point: false,
-        };
+        let layout_device = |device: &Arc<SimDevice>| LayoutDevice::local(device.id, String::new());
         ObjectDeps {
             meta: Arc::clone(&self.meta) as _,
             txids: Arc::new(TxIds::new(UnixMillis(1), start)),
-            layout: Layout {
-                cluster: ClusterId([9; 16]),
-                epoch: Epoch(1),
-                devices: self.devices.iter().map(layout_device).collect(),
-            },
+            layout: Layout::local(
+                ClusterId([9; 16]),
+                self.devices.iter().map(layout_device).collect(),
+            ),
             devices: self.devices.iter().map(|device| Arc::clone(device) as _).collect(),
             root_key: Arc::clone(&self.root_key),
             clock: Arc::clone(&self.clock) as _,

@@ -20,7 +20,7 @@ use gateway_object::{
 use gateway_seal::{AccountKeyPair, RootKey};
 use node_proto::{
     ByteRange, ClusterId, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus, DeviceUuid,
-    Epoch, GetShardError, Layout, LayoutDevice, ListShardsError, ManualClock, PutShardError,
+    GetShardError, Layout, LayoutDevice, ListShardsError, ManualClock, PutShardError,
     ScrubProgress, ShardEntry, ShardKey, ShardRoot, ShardService, UnixMillis,
 };
 use parking_lot::Mutex;
@@ -230,17 +230,8 @@ fn random(out: &mut [u8]) {
 
 fn six_devices() -> (Layout, Vec<Arc<dyn ShardService>>) {
     let ids = || (0..6).map(DeviceId);
-    let device = |id: DeviceId| LayoutDevice {
-        id,
-        failure_domain: format!("domain {}", id.0),
-        address: "memory".to_owned(),
-        mount_point: false,
-    };
-    let layout = Layout {
-        cluster: ClusterId([1; 16]),
-        epoch: Epoch(1),
-        devices: ids().map(device).collect(),
-    };
+    let device = |id| LayoutDevice::local(id, "memory".to_owned());
+    let layout = Layout::local(ClusterId([1; 16]), ids().map(device).collect());
     let service = |id| Arc::new(MemoryDevice { id, shards: Mutex::default() });
     (layout, ids().map(|id| service(id) as Arc<dyn ShardService>).collect())
 }

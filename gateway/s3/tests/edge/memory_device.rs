@@ -20,17 +20,8 @@ use parking_lot::Mutex;
 /// Six devices, each its own failure domain, and the switch that makes their shards unreadable.
 pub(crate) fn six_devices() -> (Layout, Vec<Arc<dyn ShardService>>, Arc<AtomicBool>) {
     let ids = || (0..6).map(DeviceId);
-    let device = |id: DeviceId| LayoutDevice {
-        id,
-        failure_domain: format!("domain {}", id.0),
-        address: "memory".to_owned(),
-        mount_point: false,
-    };
-    let layout = Layout {
-        cluster: ClusterId([1; 16]),
-        epoch: Epoch(1),
-        devices: ids().map(device).collect(),
-    };
+    let device = |id| LayoutDevice::local(id, "memory".to_owned());
+    let layout = Layout::local(ClusterId([1; 16]), ids().map(device).collect());
     let unreadable = Arc::new(AtomicBool::new(false));
     let service = |id| {
         let unreadable = Arc::clone(&unreadable);

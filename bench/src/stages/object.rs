@@ -31,7 +31,7 @@ use gateway_object::{
 };
 use gateway_seal::{AccountKeyPair, RootKey};
 use http_body_util::BodyExt as _;
-use node_proto::{Clock as _, DeviceId, Epoch, Layout, LayoutDevice, ShardService};
+use node_proto::{Clock as _, DeviceId, Layout, LayoutDevice, ShardService};
 use node_store::Drive;
 use tokio::task::JoinSet;
 

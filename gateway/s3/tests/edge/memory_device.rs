@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use node_proto::{
     ByteRange, ClusterId, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus, DeviceUuid,
-    Epoch, GetShardError, Layout, LayoutDevice, ListShardsError, PutShardError, ScrubProgress,
-    ShardEntry, ShardKey, ShardRoot, ShardService,
+    GetShardError, Layout, LayoutDevice, ListShardsError, PutShardError, ScrubProgress, ShardEntry,
+    ShardKey, ShardRoot, ShardService,
 };
 use parking_lot::Mutex;
 

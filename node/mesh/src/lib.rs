@@ -1,1 +1,6 @@
 //! The peer-to-peer mesh.
+
+mod host;
+mod stream;
+
+pub use host::{Host, LayoutRefused};

@@ -15,10 +15,12 @@
 //! *Limits:* request bodies are at most 64 KiB, sign-ins under way at most eight.
 
 mod error;
+mod mesh;
 mod probe;
 mod routes;
 mod server;
 mod session;
 
+pub use mesh::{BootstrapReport, MeshPeer, MeshReport, MeshView};
 pub use routes::wire;
 pub use server::{AdminDeps, Readiness, ServeAdminError, router, serve};

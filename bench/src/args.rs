@@ -173,6 +173,10 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
 
+    /// Process id of a storage node behind the server; may be given more than once
+    #[arg(long = "node-pid", value_name = "PID")]
+    pub(crate) node_pids: Vec<u32>,
+
     /// Leave the objects in the bucket
     #[arg(long)]
     pub(crate) keep: bool,

@@ -57,7 +57,7 @@ use crate::{
 pub(crate) use self::{
     endpoint::RequestBody,
     pattern::{Content, Pattern},
-    report::{Cost, Report, Total},
+    report::{Cost, Costs, Report, Total},
     signer::Signer,
 };
 
@@ -87,6 +87,7 @@ pub(crate) struct Plan {
     duration: Option<Duration>,
     count: Option<u64>,
     server: Option<Process>,
+    nodes: Option<Process>,
     keep: bool,
     reuse: bool,
     json: Option<PathBuf>,
@@ -139,10 +140,8 @@ impl Plan {
             "--bucket {:?} is no bucket name",
             args.bucket
         );
-        let server = args.server_pid.map(Process::Id);
-        if let (Some(process), Some(pid)) = (server, args.server_pid) {
-            process.usage().with_context(|| format!("cannot look at process {pid}"))?;
-        }
+        let server = watched(args.server_pid.as_slice())?;
+        let nodes = watched(&args.node_pids)?;
         let workload = Workload::new(&args);
         let setup = Setup {
             endpoint: args.endpoint.clone(),
@@ -183,11 +182,22 @@ impl Plan {
             duration: args.duration.or((!has_end).then_some(DURATION_DEFAULT)),
             count: args.count,
             server,
+            nodes,
             keep: args.keep,
             reuse: args.reuse,
             json: args.json,
         })
     }
+}
+
+/// The processes to measure, if any, which must be there.
+fn watched(pids: &[u32]) -> Result<Option<Process>> {
+    if pids.is_empty() {
+        return Ok(None);
+    }
+    let process = Process::Ids(pids.into());
+    process.usage().with_context(|| format!("cannot look at processes {pids:?}"))?;
+    Ok(Some(process))
 }
 
 fn check_once(args: &LoadArgs) -> Result<()> {
@@ -291,7 +301,8 @@ async fn measure(plan: &Plan, stop: &Stop) -> Result<Report> {
     for worker in 0..plan.concurrency {
         workers.spawn(work(Arc::clone(&run), worker, stop.clone()));
     }
-    let mut gauges = [Gauge::new(plan.server), Gauge::new(Some(Process::Own))];
+    let own = Some(Process::Own);
+    let mut gauges = [plan.server.clone(), plan.nodes.clone(), own].map(Gauge::new);
     let mut recorder = Recorder::default();
     let mut progress = Progress::new();
     let mut ticker = tokio::time::interval(TICK);
@@ -321,9 +332,10 @@ async fn measure(plan: &Plan, stop: &Stop) -> Result<Report> {
         (Some(start), Some(end)) => end.saturating_duration_since(start),
         _ => Duration::ZERO,
     };
-    let [server, client] = gauges.map(Gauge::finish);
+    let [server, nodes, client] = gauges.map(Gauge::finish);
     let setup = plan.setup.clone();
-    Ok(Report::new(setup, recorder, elapsed, stop.is_set(), server, client))
+    let costs = Costs { server, nodes, client };
+    Ok(Report::new(setup, recorder, elapsed, stop.is_set(), costs))
 }
 
 /// Watches what a process uses.
@@ -340,7 +352,7 @@ impl Gauge {
 
     fn usage(&self) -> Option<Usage> {
         // A process that ended is missing from the report, which says enough.
-        self.process.and_then(|process| process.usage().ok())
+        self.process.as_ref().and_then(|process| process.usage().ok())
     }
 
     fn start(&mut self) {

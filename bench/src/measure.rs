@@ -2,19 +2,19 @@
 //!
 //! Deliberately absent: other systems. Elsewhere the figures are simply missing.
 
-use std::{fs, io, time::Duration};
+use std::{fs, io, sync::Arc, time::Duration};
 
 /// Ticks of CPU time per second in `/proc/PID/stat`. Source: the kernel's `USER_HZ`, 100 on every
 /// architecture we build for.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A process to look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Processes to look at as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Process {
     /// This one.
     Own,
-    /// One with this id.
-    Id(u32),
+    /// Those with these ids, together.
+    Ids(Arc<[u32]>),
 }
 
 /// What a process has used up to a moment.
@@ -30,22 +30,45 @@ pub(crate) struct Usage {
     pub(crate) written_bytes: Option<u64>,
 }
 
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let written = self.written_bytes.zip(other.written_bytes);
+        Self {
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
+            rss_bytes: self.rss_bytes + other.rss_bytes,
+            rss_peak_bytes: self.rss_peak_bytes + other.rss_peak_bytes,
+            written_bytes: written.map(|(one, other)| one + other),
+        }
+    }
+}
+
 impl Process {
-    /// Reads the usage.
+    /// Reads the usage; of several, the sum.
     ///
     /// # Errors
-    /// When the process is gone or `/proc` is not readable.
-    pub(crate) fn usage(self) -> io::Result<Usage> {
-        let directory = match self {
-            Self::Own => "/proc/self".to_owned(),
-            Self::Id(id) => format!("/proc/{id}"),
-        };
-        let stat = fs::read_to_string(format!("{directory}/stat"))?;
-        let status = fs::read_to_string(format!("{directory}/status"))?;
-        let written = fs::read_to_string(format!("{directory}/io")).ok();
-        parse(&stat, &status, written.as_deref())
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc is not as expected"))
+    /// When a process is gone or `/proc` is not readable.
+    pub(crate) fn usage(&self) -> io::Result<Usage> {
+        match self {
+            Self::Own => usage_in("/proc/self"),
+            Self::Ids(ids) => {
+                let mut sum = Usage { written_bytes: Some(0), ..Usage::default() };
+                for id in ids.iter() {
+                    sum = sum + usage_in(&format!("/proc/{id}"))?;
+                }
+                Ok(sum)
+            }
+        }
     }
+}
+
+fn usage_in(directory: &str) -> io::Result<Usage> {
+    let stat = fs::read_to_string(format!("{directory}/stat"))?;
+    let status = fs::read_to_string(format!("{directory}/status"))?;
+    let written = fs::read_to_string(format!("{directory}/io")).ok();
+    parse(&stat, &status, written.as_deref())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc is not as expected"))
 }
 
 /// Time this thread has spent on a processor; `None` where the kernel does not count it.
@@ -102,5 +125,14 @@ mod tests {
     #[test]
     fn our_own_usage_is_readable() {
         assert!(Process::Own.usage().unwrap().rss_bytes > 0);
+    }
+
+    #[test]
+    fn several_processes_are_added_up() {
+        let own = std::process::id();
+        let (one, two) = (Process::Ids([own].into()), Process::Ids([own, own].into()));
+        let (one, two) = (one.usage().unwrap(), two.usage().unwrap());
+        assert!(two.rss_peak_bytes > one.rss_peak_bytes * 3 / 2);
+        assert!(Process::Ids([u32::MAX].into()).usage().is_err());
     }
 }

@@ -62,6 +62,14 @@ pub(crate) struct Cost {
     pub(crate) written_bytes: Option<u64>,
 }
 
+/// What everybody used, if it is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Costs {
+    pub(crate) server: Option<Cost>,
+    pub(crate) nodes: Option<Cost>,
+    pub(crate) client: Option<Cost>,
+}
+
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
@@ -76,6 +84,9 @@ pub(crate) struct Report {
     pub(crate) wrong_reads: u64,
     /// The server's cost, if its process was named.
     pub(crate) server: Option<Cost>,
+    /// The cost of the storage nodes behind it, if their processes were named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nodes: Option<Cost>,
     /// Our own cost: when it is near all cores, the server was not what was measured.
     pub(crate) client: Option<Cost>,
 }
@@ -88,6 +99,8 @@ pub(crate) struct Total {
     pub(crate) bytes: u64,
     /// Processor time of the server, zero when its process was not named.
     pub(crate) cpu_seconds_server: f64,
+    /// Processor time of the storage nodes, zero when their processes were not named.
+    pub(crate) cpu_seconds_nodes: f64,
     /// Our own.
     pub(crate) cpu_seconds_client: f64,
     /// Most memory of the server, zero when its process was not named.
@@ -119,9 +132,9 @@ impl Report {
         recorder: Recorder,
         elapsed: Duration,
         interrupted: bool,
-        server: Option<Cost>,
-        client: Option<Cost>,
+        costs: Costs,
     ) -> Self {
+        let Costs { server, nodes, client } = costs;
         let seconds = elapsed.as_secs_f64();
         let operations = recorder
             .operations
@@ -138,6 +151,7 @@ impl Report {
             error_examples: recorder.examples,
             wrong_reads: recorder.wrong_reads,
             server,
+            nodes,
             client,
         }
     }
@@ -155,6 +169,7 @@ impl Report {
             count: self.done(),
             bytes: self.operations.iter().map(|each| each.bytes).sum(),
             cpu_seconds_server: cpu_seconds(&self.server),
+            cpu_seconds_nodes: cpu_seconds(&self.nodes),
             cpu_seconds_client: cpu_seconds(&self.client),
             rss_peak_bytes: self.server.as_ref().map_or(0, |cost| cost.rss_peak_bytes),
         }
@@ -180,7 +195,9 @@ impl Report {
             let mebibytes = server.rss_peak_bytes as f64 / f64::from(1 << 20);
             rows.push(Row::new("server peak memory", mebibytes, "MiB"));
         }
-        rows.extend(self.client.as_ref().and_then(|cost| self.cpu_row("client CPU", cost)));
+        for (name, cost) in [("node CPU", &self.nodes), ("client CPU", &self.client)] {
+            rows.extend(cost.as_ref().and_then(|cost| self.cpu_row(name, cost)));
+        }
         let errors: u64 = self.errors.values().sum();
         rows.push(Row::new("errors", errors as f64, "count"));
         rows
@@ -206,7 +223,8 @@ impl Report {
             let figures = figures.map(|figure| format!("{:>9}", number(figure))).join(" ");
             out.push_str(&format!("{:<10} {:>9} {figures}\n", each.operation, each.count));
         }
-        for (name, cost) in [("server", &self.server), ("client", &self.client)] {
+        let costs = [("server", &self.server), ("nodes", &self.nodes), ("client", &self.client)];
+        for (name, cost) in costs {
             if let Some(cost) = cost {
                 out.push_str(&self.render_cost(name, cost));
             }
@@ -309,7 +327,8 @@ mod tests {
             recorder.done(Operation::Get, 1_000_000, latency, Instant::now());
         }
         let two_seconds = Duration::from_secs(2);
-        Report::new(setup(), recorder, two_seconds, false, Some(cost(0.5)), Some(cost(0.1)))
+        let costs = Costs { server: Some(cost(0.5)), nodes: None, client: Some(cost(0.1)) };
+        Report::new(setup(), recorder, two_seconds, false, costs)
     }
 
     #[test]

@@ -209,6 +209,7 @@ mod tests {
             cpu_seconds_server: server,
             cpu_seconds_client: client,
             rss_peak_bytes: megabytes << 20,
+            ..Total::default()
         };
         Sample { total, errors: 0 }
     }

@@ -116,7 +116,7 @@ impl Server {
     }
 
     pub(crate) fn process(&self) -> Process {
-        Process::Id(self.pid)
+        Process::Ids([self.pid].into())
     }
 }
 

@@ -290,6 +290,26 @@ impl ObjectService {
         self.engine.data.devices()
     }
 
+    /// Puts another layout in place: `devices[i]` serves `layout.devices[i]`. Devices that stay keep
+    /// what is known of them. Devices of draining nodes are read and deleted from, and take no new
+    /// shards; those that left are no longer used once reads under way have ended.
+    ///
+    /// May be called again with the same layout, also with other services; a layout older than the
+    /// one in place is ignored. Cancel-safe: a layout is in place, or it is not.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] when the layout contradicts itself, is of another cluster, or is another
+    /// one of the same epoch; a fault of the metadata store, in which what is known of devices that
+    /// join is recorded. The layout in place stays then.
+    pub async fn apply_layout(
+        &self,
+        layout: Layout,
+        devices: Vec<Arc<dyn ShardService>>,
+    ) -> Result<(), Fault> {
+        let _pass = self.enter()?;
+        self.engine.data.apply_layout(layout, &devices).await
+    }
+
     /// Counts usage anew from all rows and compares it with the counters; empty when they agree.
     /// Reads all metadata.
     ///

@@ -1,6 +1,6 @@
 //! What an operator can see.
 
-use node_proto::{DeviceStatus, ScrubProgress};
+use node_proto::{DeviceStatus, NodeId, ScrubProgress};
 
 /// Where repair stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,10 @@ pub struct DeviceReport {
     pub failure_domain: String,
     /// Where it is reached.
     pub address: String,
+    /// The node it belongs to.
+    pub node: NodeId,
+    /// Its node is being emptied: it takes no new shards.
+    pub draining: bool,
     /// Whether shards may be missing on it.
     pub rebuilding: bool,
 }

@@ -1,108 +1,127 @@
-//! The devices of the layout: their services, how they answer, whom to avoid.
+//! The devices of the layout, as of its newest epoch.
 //!
 //! Invariants:
-//! - a call to a device ends within its timeout, whatever the device does;
-//! - a breaker only steers where new shards go; reads try every device.
+//! - a [`View`] never changes: another layout is another view, put in place in one step, so nobody
+//!   sees half of one;
+//! - epochs of views only grow;
+//! - a device that stays keeps what is known of it; one that left is still found by whoever reads
+//!   by an older manifest, and never chosen.
+//!
+//! *Limits:* devices that left are forgotten after [`DEPARTED_KEPT`], and the oldest of more than
+//! [`DEPARTED_MAX`] at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use node_proto::{
-    ByteRange, DeviceHealth, DeviceId, GetShardError, Layout, LayoutDevice, PutShardError,
-    ShardKey, ShardRoot, ShardService,
-};
+use arc_swap::ArcSwap;
+use node_proto::{DeviceId, Epoch, Layout, ShardService};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::config::DataConfig;
+use super::rows::corrupt;
+pub(crate) use super::slot::Slot;
+use super::slot::SlotState;
+use crate::Fault;
 
-/// Read latencies remembered per device. Chosen: a 95th percentile needs some dozens.
-const LATENCIES_KEPT: usize = 64;
 /// Hedges that may be saved up. Chosen; revisit with the mesh.
 const HEDGE_TOKENS_MAX: u32 = 64;
 /// Reads that earn one hedge: at most a tenth more load on devices that are all slow.
 const READS_PER_HEDGE: u32 = 10;
 
+/// How long a device that left the layout is still found. Chosen: longer than a stripe is read for;
+/// what it held was moved before it left.
+const DEPARTED_KEPT: Duration = Duration::from_secs(3600);
+/// Devices that left and are still found. Chosen: some racks.
+const DEPARTED_MAX: usize = 1024;
+
 /// Every device of the layout.
 pub(crate) struct Devices {
+    view: ArcSwap<View>,
+    /// Layouts are put in place one at a time.
+    applying: tokio::sync::Mutex<()>,
+    config: DataConfig,
+    hedge_tokens: Mutex<u32>,
+}
+
+/// The devices of one layout.
+pub(crate) struct View {
+    pub(crate) layout: Layout,
     slots: Vec<Arc<Slot>>,
     by_id: HashMap<DeviceId, Arc<Slot>>,
-    hedge_tokens: Mutex<u32>,
-    hedge_delay_min: Duration,
-    hedge_delay_max: Duration,
-}
-
-/// One device.
-pub(crate) struct Slot {
-    pub(crate) layout: LayoutDevice,
-    pub(crate) service: Arc<dyn ShardService>,
-    avoid_until: Mutex<Option<Instant>>,
-    latencies: Mutex<Latencies>,
-    /// Garbage may be on the device: it came back, or a delete did not reach it.
-    pub(crate) sweep_wanted: AtomicBool,
-    /// Shards may be missing: repair works on it.
-    pub(crate) rebuilding: AtomicBool,
-    /// Set while what the device lists is to be compared with what manifests say: the manifest to
-    /// go on with.
-    pub(crate) audit: Mutex<Option<u64>>,
-    /// When how far the device has come was last recorded.
-    pub(crate) mark_recorded: Mutex<Option<Instant>>,
-    put_timeout: Duration,
-    get_timeout: Duration,
-    breaker_open: Duration,
-}
-
-#[derive(Default)]
-struct Latencies {
-    recent: Vec<Duration>,
-    next: usize,
-    p95: Duration,
+    departed: HashMap<DeviceId, (Arc<Slot>, Instant)>,
 }
 
 impl Devices {
     pub(crate) fn new(
-        layout: &Layout,
+        layout: Layout,
         services: &[Arc<dyn ShardService>],
         config: &DataConfig,
-    ) -> Self {
-        assert_eq!(layout.devices.len(), services.len(), "one service per layout device");
-        let slots: Vec<Arc<Slot>> = layout
-            .devices
-            .iter()
-            .zip(services)
-            .map(|(device, service)| Arc::new(Slot::new(device, service, config)))
-            .collect();
-        let by_id = slots.iter().map(|slot| (slot.layout.id, Arc::clone(slot))).collect();
-        Self {
-            slots,
-            by_id,
+    ) -> Result<Self, Fault> {
+        let view = View::new(layout, services, None, config)?;
+        metrics::gauge!("datamesh_layout_epoch").set(view.epoch().0 as f64);
+        Ok(Self {
+            view: ArcSwap::from_pointee(view),
+            applying: tokio::sync::Mutex::new(()),
+            config: config.clone(),
             hedge_tokens: Mutex::new(HEDGE_TOKENS_MAX * READS_PER_HEDGE),
-            hedge_delay_min: config.hedge_delay_min,
-            hedge_delay_max: config.hedge_delay_max,
+        })
+    }
+
+    /// The devices as they are now.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// One of them, or one that left a while ago.
+    pub(crate) fn slot(&self, device: DeviceId) -> Option<Arc<Slot>> {
+        self.view.load().slot(device).cloned()
+    }
+
+    /// Puts a layout in place, after `admit` has seen the devices that it brings; an older one is
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] when the layout contradicts itself or the one in place, or as `admit`.
+    /// The layout in place stays then.
+    pub(crate) async fn apply<F>(
+        &self,
+        layout: Layout,
+        services: &[Arc<dyn ShardService>],
+        admit: impl FnOnce(Vec<Arc<Slot>>) -> F,
+    ) -> Result<(), Fault>
+    where
+        F: Future<Output = Result<(), Fault>>,
+    {
+        let _applying = self.applying.lock().await;
+        let old = self.view();
+        if layout.cluster != old.layout.cluster {
+            return Err(corrupt("a layout of another cluster"));
         }
-    }
-
-    /// All of them, in the layout's order.
-    pub(crate) fn all(&self) -> &[Arc<Slot>] {
-        &self.slots
-    }
-
-    /// One of them; `None` for a device that left the layout.
-    pub(crate) fn slot(&self, device: DeviceId) -> Option<&Arc<Slot>> {
-        self.by_id.get(&device)
+        if layout.epoch < old.epoch() {
+            return Ok(());
+        }
+        if layout.epoch == old.epoch() && layout != old.layout {
+            return Err(corrupt(format!("two layouts of {:?}", layout.epoch)));
+        }
+        let new = View::new(layout, services, Some(&old), &self.config)?;
+        let is_new = |slot: &&Arc<Slot>| !old.by_id.contains_key(&slot.id());
+        admit(new.slots.iter().filter(is_new).cloned().collect()).await?;
+        metrics::gauge!("datamesh_layout_epoch").set(new.epoch().0 as f64);
+        self.view.store(Arc::new(new));
+        Ok(())
     }
 
     /// How long to wait for a shard before parity is asked: the 95th percentile of the median
     /// device, so that one slow device does not make its own slowness acceptable.
     pub(crate) fn hedge_delay(&self) -> Duration {
-        let mut p95: Vec<Duration> =
-            self.slots.iter().map(|slot| slot.latencies.lock().p95).collect();
+        let view = self.view.load();
+        let mut p95: Vec<Duration> = view.slots.iter().map(|slot| slot.state.get_p95()).collect();
         p95.sort_unstable();
         let median = p95.get(p95.len() / 2).copied().unwrap_or_default();
-        median.clamp(self.hedge_delay_min, self.hedge_delay_max.max(self.hedge_delay_min))
+        let (min, max) = (self.config.hedge_delay_min, self.config.hedge_delay_max);
+        median.clamp(min, max.max(min))
     }
 
     /// Counts a read towards the hedges allowed.
@@ -122,133 +141,69 @@ impl Devices {
     }
 }
 
-impl Slot {
-    fn new(layout: &LayoutDevice, service: &Arc<dyn ShardService>, config: &DataConfig) -> Self {
-        Self {
-            layout: layout.clone(),
-            service: Arc::clone(service),
-            avoid_until: Mutex::new(None),
-            latencies: Mutex::default(),
-            sweep_wanted: AtomicBool::new(true),
-            rebuilding: AtomicBool::new(false),
-            audit: Mutex::new(None),
-            mark_recorded: Mutex::new(None),
-            put_timeout: config.put_timeout,
-            get_timeout: config.get_timeout,
-            breaker_open: config.breaker_open,
+impl View {
+    fn new(
+        layout: Layout,
+        services: &[Arc<dyn ShardService>],
+        old: Option<&Self>,
+        config: &DataConfig,
+    ) -> Result<Self, Fault> {
+        layout.check().map_err(|error| corrupt(format!("an unusable layout: {error}")))?;
+        if layout.devices.len() != services.len() {
+            let (devices, services) = (layout.devices.len(), services.len());
+            return Err(corrupt(format!("{services} services for {devices} devices")));
         }
-    }
-
-    pub(crate) fn id(&self) -> DeviceId {
-        self.layout.id
-    }
-
-    /// Whether the device can serve reads and deletes.
-    pub(crate) fn is_up(&self) -> bool {
-        self.service.status().health != DeviceHealth::Offline
-    }
-
-    /// Whether new shards may be sent now.
-    pub(crate) fn is_writable(&self) -> bool {
-        let avoided = self.avoid_until.lock().is_some_and(|until| Instant::now() < until);
-        !avoided && self.service.status().health == DeviceHealth::Online
-    }
-
-    pub(crate) fn want_sweep(&self) {
-        self.sweep_wanted.store(true, Ordering::Release);
-    }
-
-    /// Asks for a look for shards that are silently missing, unless one is under way.
-    pub(crate) fn want_audit(&self) {
-        self.audit.lock().get_or_insert(0);
-    }
-
-    fn avoid(&self) {
-        *self.avoid_until.lock() = Some(Instant::now() + self.breaker_open);
-    }
-
-    fn offline(&self, what: &str) -> String {
-        metrics::counter!("datamesh_device_timeouts_total", "device" => self.id().0.to_string())
-            .increment(1);
-        format!("no answer to {what} in time")
-    }
-
-    /// Stores a shard; a failure opens the breaker.
-    pub(crate) async fn put(
-        &self,
-        key: ShardKey,
-        root: ShardRoot,
-        payload: Bytes,
-    ) -> Result<(), PutShardError> {
-        let put = self.service.put(key, root, payload);
-        let result = match tokio::time::timeout(self.put_timeout, put).await {
-            Ok(result) => result,
-            Err(_elapsed) => {
-                Err(PutShardError::Offline { device: self.id(), reason: self.offline("put") })
-            }
+        let slot = |(device, service): (&_, &Arc<dyn ShardService>)| {
+            let device: &node_proto::LayoutDevice = device;
+            let known = old.and_then(|old| old.slot(device.id));
+            let known = known.filter(|known| known.layout.node == device.node);
+            let state = known.map(|known| Arc::clone(&known.state));
+            Arc::new(Slot {
+                layout: device.clone(),
+                draining: layout.is_draining(device.id),
+                service: Arc::clone(service),
+                state: state.unwrap_or_else(|| Arc::new(SlotState::new(config))),
+            })
         };
-        if result.is_err() {
-            self.avoid();
-        }
-        result
+        let slots: Vec<Arc<Slot>> = layout.devices.iter().zip(services).map(slot).collect();
+        let by_id: HashMap<_, _> = slots.iter().map(|slot| (slot.id(), Arc::clone(slot))).collect();
+        let departed = old.map_or_else(HashMap::new, |old| old.departed_from(&by_id));
+        Ok(Self { layout, slots, by_id, departed })
     }
 
-    /// Replaces a shard.
-    pub(crate) async fn replace(
+    /// Those of this view, or gone before, that are not among `staying`.
+    fn departed_from(
         &self,
-        key: ShardKey,
-        root: ShardRoot,
-        payload: Bytes,
-    ) -> Result<(), PutShardError> {
-        let replace = self.service.replace(key, root, payload);
-        match tokio::time::timeout(self.put_timeout, replace).await {
-            Ok(result) => result,
-            Err(_elapsed) => {
-                Err(PutShardError::Offline { device: self.id(), reason: self.offline("replace") })
-            }
-        }
-    }
-
-    /// Reads a range of a shard; an answer of another length is damage.
-    pub(crate) async fn get(
-        &self,
-        key: ShardKey,
-        range: ByteRange,
-    ) -> Result<Bytes, GetShardError> {
-        let started = Instant::now();
-        let get = self.service.get(key, range);
-        let result = match tokio::time::timeout(self.get_timeout, get).await {
-            Ok(result) => result,
-            Err(_elapsed) => {
-                let reason = self.offline("get");
-                return Err(GetShardError::Offline { device: self.id(), reason });
-            }
+        staying: &HashMap<DeviceId, Arc<Slot>>,
+    ) -> HashMap<DeviceId, (Arc<Slot>, Instant)> {
+        let now = Instant::now();
+        let leaving = self.slots.iter().map(|slot| (slot.id(), (Arc::clone(slot), now)));
+        let left = self.departed.iter().map(|(id, (slot, at))| (*id, (Arc::clone(slot), *at)));
+        let is_kept = |(id, (_, at)): &(DeviceId, (_, Instant))| {
+            !staying.contains_key(id) && now.duration_since(*at) < DEPARTED_KEPT
         };
-        self.latencies.lock().note(started.elapsed());
-        match result {
-            Ok(bytes) if bytes.len() as u64 != range.len_bytes => Err(GetShardError::Damaged {
-                key,
-                device: self.id(),
-                reason: format!("{} bytes instead of {}", bytes.len(), range.len_bytes),
-            }),
-            result => result,
-        }
+        let mut departed: Vec<_> = leaving.chain(left).filter(is_kept).collect();
+        departed.sort_by_key(|(_, (_, at))| std::cmp::Reverse(*at));
+        departed.truncate(DEPARTED_MAX);
+        departed.into_iter().collect()
     }
-}
 
-impl Latencies {
-    fn note(&mut self, latency: Duration) {
-        if self.recent.len() < LATENCIES_KEPT {
-            self.recent.push(latency);
-        } else {
-            self.recent[self.next % LATENCIES_KEPT] = latency;
-        }
-        self.next = self.next.wrapping_add(1);
-        // Sorting 64 values for each of many reads is not worth the freshness.
-        if self.next.is_multiple_of(LATENCIES_KEPT / 4) {
-            let mut sorted = self.recent.clone();
-            sorted.sort_unstable();
-            self.p95 = sorted[(sorted.len() * 95 / 100).min(sorted.len() - 1)];
-        }
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.layout.epoch
+    }
+
+    /// All devices, in the layout's order.
+    pub(crate) fn slots(&self) -> &[Arc<Slot>] {
+        &self.slots
+    }
+
+    /// A device of the layout.
+    pub(crate) fn member(&self, device: DeviceId) -> Option<&Arc<Slot>> {
+        self.by_id.get(&device)
+    }
+
+    /// A device of the layout, or one that left a while ago.
+    pub(crate) fn slot(&self, device: DeviceId) -> Option<&Arc<Slot>> {
+        self.member(device).or_else(|| self.departed.get(&device).map(|(slot, _)| slot))
     }
 }

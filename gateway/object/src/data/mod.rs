@@ -31,6 +31,7 @@ mod pins;
 pub(crate) mod placement;
 mod read;
 pub(crate) mod rows;
+mod slot;
 pub(crate) mod stripe_read;
 mod stripe_write;
 #[cfg(test)]
@@ -46,7 +47,7 @@ use gateway_meta::{
     AccountId, BucketId, Guard, Op, Table, key,
     record::{Body, BucketKeyRecord, GcRecord, PartTableEntry},
 };
-use node_proto::{Clock, ManifestId};
+use node_proto::{Clock, Layout, ManifestId, ShardService};
 use node_stripe::Profile;
 use tokio::sync::mpsc;
 
@@ -200,13 +201,13 @@ impl DataPath {
     /// Where scrubbing stands.
     pub(crate) fn scrub_status(&self) -> ScrubStatus {
         let progress = |slot: &Arc<devices::Slot>| (slot.id(), slot.service.scrub_progress());
-        ScrubStatus { devices: self.inner.devices.all().iter().map(progress).collect() }
+        ScrubStatus { devices: self.inner.devices.view().slots().iter().map(progress).collect() }
     }
 
     /// Starts a scrub pass on every device that is not in one, and a look for shards that devices
     /// should hold and do not list, which no scrub of a device can know of.
     pub(crate) fn start_scrub(&self) {
-        for slot in self.inner.devices.all() {
+        for slot in self.inner.devices.view().slots() {
             slot.service.start_scrub();
             slot.want_audit();
         }
@@ -218,9 +219,25 @@ impl DataPath {
             status: slot.service.status(),
             failure_domain: slot.layout.failure_domain.clone(),
             address: slot.layout.address.clone(),
-            rebuilding: slot.rebuilding.load(Ordering::Acquire),
+            node: slot.layout.node,
+            draining: slot.draining,
+            rebuilding: slot.state.rebuilding.load(Ordering::Acquire),
         };
-        self.inner.devices.all().iter().map(report).collect()
+        self.inner.devices.view().slots().iter().map(report).collect()
+    }
+
+    /// Puts a layout in place; see [`crate::ObjectService::apply_layout`].
+    ///
+    /// # Errors
+    /// [`Fault`]; the layout in place stays then.
+    pub(crate) async fn apply_layout(
+        &self,
+        layout: Layout,
+        services: &[Arc<dyn ShardService>],
+    ) -> Result<(), Fault> {
+        // What a device lacks is recorded before anything relies on it.
+        let admit = |joined| crate::worker::observe_slots(&self.inner, joined, Marks::WhenDue);
+        self.inner.devices.apply(layout, services, admit).await
     }
 
     /// Refuses new bodies and stops the workers once their current step is done. Bodies under way
@@ -239,10 +256,10 @@ impl Inner {
         config.validate().map_err(|error| rows::corrupt(error.to_string()))?;
         let rows = rows::Rows::new(Arc::clone(&deps.meta), Arc::clone(&deps.txids));
         let (leases, discards) = lease::Leases::open(rows.clone(), config.lease_ids).await?;
-        let devices = Arc::new(devices::Devices::new(&deps.layout, &deps.devices, &config));
-        let epoch = deps.layout.epoch;
+        let devices = devices::Devices::new(deps.layout.clone(), &deps.devices, &config)?;
+        let devices = Arc::new(devices);
         let placement =
-            placement::Placement::open(rows.clone(), Arc::clone(&devices), epoch, &config).await?;
+            placement::Placement::open(rows.clone(), Arc::clone(&devices), &config).await?;
         let (damage, damages) = mpsc::channel(DAMAGE_QUEUE_MAX);
         let cpu = memory::CpuGate::new(config.cpu_jobs_max);
         let idle_bytes_max = usize::try_from(config.memory_limit_bytes / 8).unwrap_or(usize::MAX);

@@ -16,11 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_meta::{KeyRange, Table, key, record::PlacementGroupRecord};
-use node_proto::{DeviceHealth, DeviceId, Epoch, PlacementGroupId};
+use node_proto::{DeviceHealth, DeviceId, PlacementGroupId};
 use parking_lot::RwLock;
 
 use super::config::{DataConfig, Random};
-use super::devices::{Devices, Slot};
+use super::devices::{Devices, Slot, View};
 use super::rows::{Rows, corrupt, decode, put, unchanged};
 use crate::Fault;
 
@@ -40,7 +40,6 @@ pub(crate) struct Group {
 pub(crate) struct Placement {
     rows: Rows,
     devices: Arc<Devices>,
-    epoch: Epoch,
     /// Fewest domains that any stripe needs.
     domains_min: usize,
     random: Random,
@@ -59,13 +58,11 @@ impl Placement {
     pub(crate) async fn open(
         rows: Rows,
         devices: Arc<Devices>,
-        epoch: Epoch,
         config: &DataConfig,
     ) -> Result<Self, Fault> {
         let placement = Self {
             rows,
             devices,
-            epoch,
             domains_min: usize::from(config.profile.m) + 1,
             random: config.random.clone(),
             groups: RwLock::default(),
@@ -116,14 +113,16 @@ impl Placement {
 
     /// Failure domains that could take a shard now.
     pub(crate) fn domains_up(&self) -> usize {
-        self.usable().len()
+        self.usable(&self.devices.view()).len()
     }
 
     /// Why no stripe with `needed` shards can be placed: devices are full, or devices are down.
     pub(crate) fn shortage(&self, needed: usize) -> Fault {
+        let view = self.devices.view();
         let domains = |accepts: fn(DeviceHealth) -> bool| {
-            let accepted = |slot: &&Arc<Slot>| accepts(slot.service.status().health);
-            let slots = self.devices.all().iter().filter(accepted);
+            let accepted =
+                |slot: &&Arc<Slot>| !slot.draining && accepts(slot.service.status().health);
+            let slots = view.slots().iter().filter(accepted);
             slots.map(|slot| slot.layout.failure_domain.as_str()).collect::<BTreeSet<_>>().len()
         };
         if domains(|health| health == DeviceHealth::Online) < needed
@@ -136,22 +135,12 @@ impl Placement {
 
     /// Writable devices by failure domain. Where breakers leave too few, those that failed lately
     /// are better than a refusal.
-    fn usable(&self) -> BTreeMap<&str, Vec<Candidate>> {
-        let steady = self.domains_of(|slot| slot.is_writable());
+    fn usable<'a>(&self, view: &'a View) -> BTreeMap<&'a str, Vec<Candidate>> {
+        let steady = domains_of(view, Slot::is_writable);
         if steady.len() >= self.domains_min {
             return steady;
         }
-        self.domains_of(|slot| slot.service.status().health == DeviceHealth::Online)
-    }
-
-    fn domains_of(&self, accepts: impl Fn(&Slot) -> bool) -> BTreeMap<&str, Vec<Candidate>> {
-        let mut domains: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
-        for slot in self.devices.all().iter().filter(|slot| accepts(slot)) {
-            let free_bytes = slot.service.status().free_bytes;
-            let candidate = Candidate { device: slot.id(), free_bytes };
-            domains.entry(slot.layout.failure_domain.as_str()).or_default().push(candidate);
-        }
-        domains
+        domains_of(view, Slot::takes_shards)
     }
 
     /// A group whose first `shard_count` members can take a shard each; `width` is what a new one
@@ -161,17 +150,18 @@ impl Placement {
     /// [`Fault::TooFewDevices`] or [`Fault::StorageFull`] when there is none.
     pub(crate) async fn choose(&self, shard_count: u8, width: u8) -> Result<Arc<Group>, Fault> {
         let needed = usize::from(shard_count);
+        let view = self.devices.view();
         let free: BTreeMap<DeviceId, u64> = self
-            .usable()
+            .usable(&view)
             .values()
             .flatten()
             .map(|candidate| (candidate.device, candidate.free_bytes))
             .collect();
-        let suitable = self.suitable(needed, &free);
+        let suitable = self.suitable(&view, needed, &free);
         if suitable.len() < free.len()
-            && let Some(devices) = self.new_rotation(needed, usize::from(width))
+            && let Some(devices) = self.new_rotation(&view, needed, usize::from(width))
         {
-            return self.create(devices).await;
+            return self.create(&view, devices).await;
         }
         if suitable.is_empty() {
             return Err(self.shortage(needed));
@@ -184,28 +174,23 @@ impl Placement {
         Ok(Arc::clone(if room(first) >= room(second) { first } else { second }))
     }
 
-    fn suitable(&self, needed: usize, free: &BTreeMap<DeviceId, u64>) -> Vec<Arc<Group>> {
+    fn suitable(
+        &self,
+        view: &View,
+        needed: usize,
+        free: &BTreeMap<DeviceId, u64>,
+    ) -> Vec<Arc<Group>> {
         let suits = |group: &&Arc<Group>| {
             let Some(members) = group.devices.get(..needed) else { return false };
-            members.iter().all(|device| free.contains_key(device)) && self.are_apart(members)
+            members.iter().all(|device| free.contains_key(device)) && are_apart(view, members)
         };
         self.groups.read().values().filter(suits).cloned().collect()
     }
 
-    /// Whether devices are in distinct domains of the layout as it is now.
-    fn are_apart(&self, members: &[DeviceId]) -> bool {
-        let domains: BTreeSet<_> = members
-            .iter()
-            .filter_map(|device| self.devices.slot(*device))
-            .map(|slot| slot.layout.failure_domain.as_str())
-            .collect();
-        domains.len() == members.len()
-    }
-
     /// A rotation of the usable domains that is no group yet; `None` when all of them are, or when
     /// there are too few domains.
-    fn new_rotation(&self, needed: usize, width: usize) -> Option<Vec<DeviceId>> {
-        let domains: Vec<Vec<Candidate>> = self.usable().into_values().collect();
+    fn new_rotation(&self, view: &View, needed: usize, width: usize) -> Option<Vec<DeviceId>> {
+        let domains: Vec<Vec<Candidate>> = self.usable(view).into_values().collect();
         if domains.len() < needed || domains.is_empty() {
             return None;
         }
@@ -229,7 +214,7 @@ impl Placement {
         if first.free_bytes >= second.free_bytes { first.device } else { second.device }
     }
 
-    async fn create(&self, devices: Vec<DeviceId>) -> Result<Arc<Group>, Fault> {
+    async fn create(&self, view: &View, devices: Vec<DeviceId>) -> Result<Arc<Group>, Fault> {
         let _creating = self.creating.lock().await;
         for _ in 0..CREATE_ATTEMPTS_MAX {
             let existing = self.groups.read().values().find(|g| g.devices == devices).cloned();
@@ -240,7 +225,7 @@ impl Placement {
             let id = PlacementGroupId(
                 last.checked_add(1).ok_or_else(|| corrupt("placement group ids are used up"))?,
             );
-            let record = PlacementGroupRecord { epoch: self.epoch, devices: devices.clone() };
+            let record = PlacementGroupRecord { epoch: view.epoch(), devices: devices.clone() };
             let row_key = key::ctl::placement_group(id);
             let guards = vec![unchanged(Table::Ctl, row_key.clone(), None)];
             let ops = vec![put(Table::Ctl, row_key, &record)];
@@ -254,4 +239,24 @@ impl Placement {
         }
         Err(Fault::Busy)
     }
+}
+
+fn domains_of(view: &View, accepts: impl Fn(&Slot) -> bool) -> BTreeMap<&str, Vec<Candidate>> {
+    let mut domains: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
+    for slot in view.slots().iter().filter(|slot| accepts(slot)) {
+        let free_bytes = slot.service.status().free_bytes;
+        let candidate = Candidate { device: slot.id(), free_bytes };
+        domains.entry(slot.layout.failure_domain.as_str()).or_default().push(candidate);
+    }
+    domains
+}
+
+/// Whether devices are in the layout, in distinct domains.
+fn are_apart(view: &View, members: &[DeviceId]) -> bool {
+    let domains: BTreeSet<_> = members
+        .iter()
+        .filter_map(|device| view.member(*device))
+        .map(|slot| slot.layout.failure_domain.as_str())
+        .collect();
+    domains.len() == members.len()
 }

@@ -272,7 +272,7 @@ pub(crate) fn slot_of(
         .devices
         .get(usize::from(index.0))
         .ok_or_else(|| corrupt(format!("{:?} is too narrow for its stripe", group.id)))?;
-    Ok(data.devices.slot(*device).cloned())
+    Ok(data.devices.slot(*device))
 }
 
 /// The needed columns of the needed shards.

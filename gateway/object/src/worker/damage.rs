@@ -42,7 +42,7 @@ impl RecordDamage {
     /// Takes what devices found, as damage of stripes.
     fn take_from_devices(&mut self) -> Result<usize, Fault> {
         let mut taken = 0;
-        for slot in self.data.devices.all() {
+        for slot in self.data.devices.view().slots() {
             for key in slot.service.take_damaged(DEVICE_BATCH_MAX) {
                 taken += 1;
                 self.pending.extend(damage_of(&self.data, key)?);

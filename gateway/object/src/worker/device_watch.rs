@@ -72,7 +72,7 @@ impl Worker for DeviceWatch {
 
     async fn step(&mut self) -> Result<Pace, Fault> {
         let mut up = 0;
-        for slot in self.data.devices.all() {
+        for slot in self.data.devices.view().slots() {
             let is_up = slot.is_up();
             up += usize::from(is_up);
             let passes = slot.service.scrub_progress().completed_passes;
@@ -97,8 +97,17 @@ impl Worker for DeviceWatch {
 
 /// Compares every device with its record and brings the records up to date.
 pub(crate) async fn observe_devices(data: &Arc<Inner>, marks: Marks) -> Result<(), Fault> {
-    for slot in data.devices.all() {
-        observe(data, slot, marks).await?;
+    observe_slots(data, data.devices.view().slots().to_vec(), marks).await
+}
+
+/// Compares devices with their records and brings the records up to date.
+pub(crate) async fn observe_slots(
+    data: &Inner,
+    slots: Vec<Arc<Slot>>,
+    marks: Marks,
+) -> Result<(), Fault> {
+    for slot in slots {
+        observe(data, &slot, marks).await?;
     }
     Ok(())
 }
@@ -108,10 +117,10 @@ async fn observe(data: &Inner, slot: &Slot, marks: Marks) -> Result<(), Fault> {
     let old = data.rows.get(Table::Ctl, &row_key)?;
     let known = old.as_deref().map(decode::<DeviceRecord>).transpose()?;
     let rebuild = known.as_ref().and_then(|record| record.rebuild.as_ref());
-    slot.rebuilding.store(rebuild.is_some(), Ordering::Release);
+    slot.state.rebuilding.store(rebuild.is_some(), Ordering::Release);
     let status = slot.service.status();
     let is_mark_due = marks == Marks::Now
-        || slot.mark_recorded.lock().is_none_or(|at| at.elapsed() >= MARK_INTERVAL);
+        || slot.state.mark_recorded.lock().is_none_or(|at| at.elapsed() >= MARK_INTERVAL);
     let next = next_record(data, &status, known.as_ref(), is_mark_due);
     let Some(record) = next else { return Ok(()) };
     if old.as_ref().is_some_and(|old| *old == record.encode()) {
@@ -127,8 +136,8 @@ async fn observe(data: &Inner, slot: &Slot, marks: Marks) -> Result<(), Fault> {
     let ops = vec![put(Table::Ctl, row_key, &record)];
     // A lost race means that the rebuild moved on; the next look compares again.
     if data.rows.commit(guards, ops).await?.is_none() {
-        slot.rebuilding.store(record.rebuild.is_some(), Ordering::Release);
-        *slot.mark_recorded.lock() = Some(Instant::now());
+        slot.state.rebuilding.store(record.rebuild.is_some(), Ordering::Release);
+        *slot.state.mark_recorded.lock() = Some(Instant::now());
         let opening = |record: &DeviceRecord| (record.opening, record.open_count);
         if known.is_none_or(|known| opening(&known) != opening(&record)) {
             slot.want_sweep();

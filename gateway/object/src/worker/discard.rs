@@ -56,7 +56,7 @@ impl Worker for DiscardGarbage {
         let result = discard(&self.data, &batch).await;
         if result.is_err() {
             // Whatever was left is found by the next sweep.
-            self.data.devices.all().iter().for_each(|slot| slot.want_sweep());
+            self.data.devices.view().slots().iter().for_each(|slot| slot.want_sweep());
         }
         result.map(|()| Pace::More)
     }

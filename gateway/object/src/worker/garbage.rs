@@ -122,7 +122,7 @@ pub(super) async fn delete(data: &Inner, slot: &Slot, keys: &[ShardKey]) {
 pub(super) async fn delete_all(data: &Inner, by_device: BTreeMap<DeviceId, Vec<ShardKey>>) {
     let deletes = by_device.iter().filter_map(|(device, keys)| {
         let slot = data.devices.slot(*device)?;
-        Some(delete(data, slot, keys))
+        Some(async move { delete(data, &slot, keys).await })
     });
     futures::future::join_all(deletes).await;
 }

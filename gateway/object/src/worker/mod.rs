@@ -43,7 +43,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use device_watch::{Marks, observe_devices};
+pub(crate) use device_watch::{Marks, observe_devices, observe_slots};
 pub(crate) use status::repair_status;
 #[cfg(test)]
 pub(crate) use stepping::Workers;

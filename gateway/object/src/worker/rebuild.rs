@@ -87,7 +87,7 @@ impl Rebuild {
                 _ => self.run = None,
             }
         }
-        for slot in self.data.devices.all().iter().filter(|slot| slot.is_up()) {
+        for slot in self.data.devices.view().slots().iter().filter(|slot| slot.is_up()) {
             if let Some(found) = read_record(&self.data, slot)? {
                 let in_flight = self.data.leases.in_flight();
                 self.stragglers.entry(slot.id()).or_default().extend(in_flight);
@@ -103,8 +103,9 @@ impl Rebuild {
 impl Rebuild {
     /// Takes a step of the first audit that is wanted.
     async fn audit(&self) -> Result<Pace, Fault> {
-        let mut up = self.data.devices.all().iter().filter(|slot| slot.is_up());
-        let wanted = up.find_map(|slot| Some((slot, (*slot.audit.lock())?)));
+        let view = self.data.devices.view();
+        let mut up = view.slots().iter().filter(|slot| slot.is_up());
+        let wanted = up.find_map(|slot| Some((slot, (*slot.state.audit.lock())?)));
         let Some((slot, next_manifest)) = wanted else { return Ok(Pace::Idle) };
         let walk = Walk { data: &self.data, throttle: &self.throttle, slot };
         let (batch, next_manifest) = walk.next_batch(next_manifest).await?;
@@ -113,7 +114,7 @@ impl Rebuild {
             metrics::counter!("datamesh_repair_vanished_shards_total").increment(restored);
             tracing::warn!(device = slot.id().0, restored, "recreated shards that had vanished");
         }
-        *slot.audit.lock() = next_manifest;
+        *slot.state.audit.lock() = next_manifest;
         Ok(Pace::More)
     }
 }
@@ -167,7 +168,7 @@ impl Worker for Rebuild {
         let shards = state.rebuilt_shards + rebuilt;
         if walk.save(value, DeviceRecord { rebuild: None, ..record }).await? {
             tracing::info!(device = run.slot.id().0, shards, "device is rebuilt");
-            run.slot.rebuilding.store(false, std::sync::atomic::Ordering::Release);
+            run.slot.state.rebuilding.store(false, std::sync::atomic::Ordering::Release);
             self.run = None;
             self.stragglers.remove(&device);
         }

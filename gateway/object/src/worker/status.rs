@@ -25,7 +25,8 @@ pub(crate) async fn repair_status(data: &Arc<Inner>) -> Result<RepairStatus, Fau
     let highest = data.leases.highest_id()?.max(1);
     let (mut rebuilding, mut offline_devices) = (Vec::new(), Vec::new());
     let mut lacking_domains = BTreeSet::new();
-    for slot in data.devices.all() {
+    let view = data.devices.view();
+    for slot in view.slots() {
         let row_key = key::ctl::device(slot.id());
         let record: Option<DeviceRecord> = data.rows.record(Table::Ctl, &row_key)?;
         let rebuild = record.and_then(|record| record.rebuild).map(|state| state.next_manifest);
@@ -36,7 +37,7 @@ pub(crate) async fn repair_status(data: &Arc<Inner>) -> Result<RepairStatus, Fau
         if rebuild.is_some() || !is_up {
             lacking_domains.insert(slot.layout.failure_domain.as_str());
         }
-        if let Some(next_manifest) = rebuild.or(*slot.audit.lock()) {
+        if let Some(next_manifest) = rebuild.or(*slot.state.audit.lock()) {
             let done = u128::from(next_manifest) * 1000 / u128::from(highest);
             rebuilding.push((slot.id(), u16::try_from(done.min(1000)).expect("at most 1,000")));
         }

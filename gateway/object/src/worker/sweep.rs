@@ -42,11 +42,11 @@ impl Sweep {
         let is_due = |slot: &&Arc<Slot>| {
             let finished = self.finished.get(&slot.id());
             slot.is_up()
-                && (slot.sweep_wanted.load(Ordering::Acquire)
+                && (slot.state.sweep_wanted.load(Ordering::Acquire)
                     || finished.is_none_or(|at| at.elapsed() >= interval))
         };
-        let slot = Arc::clone(self.data.devices.all().iter().find(is_due)?);
-        slot.sweep_wanted.store(false, Ordering::Release);
+        let slot = Arc::clone(self.data.devices.view().slots().iter().find(is_due)?);
+        slot.state.sweep_wanted.store(false, Ordering::Release);
         Some(slot)
     }
 }

@@ -198,7 +198,7 @@ async fn uploads_in_flight_are_never_swept() {
     let body = written.body;
     assert!(data.commit(written).await);
     drop(in_flight);
-    for device in data.inner().devices.all() {
+    for device in data.inner().devices.view().slots() {
         device.want_sweep();
     }
     workers.sweep_all().await;

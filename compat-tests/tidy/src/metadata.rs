@@ -3,6 +3,7 @@
 //! Deliberately absent: packages of other platforms. Asking for them would make every run download
 //! libraries that no build here uses.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -89,7 +90,8 @@ impl Metadata {
     }
 }
 
-/// Asks cargo about the workspace at `root`, for the platform this runs on.
+/// Asks cargo about the workspace at `root`, for the platform this runs on. Libraries that the lock
+/// file names only because somebody might switch them on are left out: they are never compiled.
 ///
 /// # Errors
 /// Fails when cargo or rustc fails, also when `Cargo.lock` is not up to date.
@@ -100,10 +102,26 @@ pub fn read(root: &Path) -> Result<Metadata> {
         .find_map(|line| line.strip_prefix("host: "))
         .context("rustc names no host platform")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let json = run(Command::new(cargo)
+    let json = run(Command::new(&cargo)
         .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
         .current_dir(root))?;
-    serde_json::from_str(&json).context("reading what cargo metadata said")
+    let mut metadata: Metadata =
+        serde_json::from_str(&json).context("reading what cargo metadata said")?;
+    let tree = run(Command::new(&cargo)
+        .args(["tree", "--workspace", "--locked", "--target", host, "--edges", "normal,build,dev"])
+        .args(["--prefix", "none", "--format", "{p}"])
+        .current_dir(root))?;
+    let built: BTreeSet<(&str, &str)> = tree.lines().filter_map(name_and_version).collect();
+    metadata
+        .packages
+        .retain(|package| built.contains(&(package.name.as_str(), package.version.as_str())));
+    Ok(metadata)
+}
+
+/// Reads a line of `cargo tree`, such as `serde v1.0.0 (*)`.
+fn name_and_version(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.split_whitespace();
+    Some((words.next()?, words.next()?.strip_prefix('v')?))
 }
 
 fn run(command: &mut Command) -> Result<String> {
@@ -204,6 +222,13 @@ pub(crate) mod sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_the_tree_name_packages() {
+        assert_eq!(name_and_version("serde v1.0.0 (*)"), Some(("serde", "1.0.0")));
+        assert_eq!(name_and_version("node-proto v0.1.0 (path)"), Some(("node-proto", "0.1.0")));
+        assert_eq!(name_and_version(""), None);
+    }
 
     #[test]
     fn a_package_not_named_after_its_path_is_found() {

@@ -18,7 +18,6 @@ const OWNED: [(&str, &[&str]); 3] = [
     ("libp2p", &["node-mesh"]),
     ("s3s", &["gateway-s3"]),
     ("rocksdb", &["gateway-meta", "node-store"]),
-    ("libp2p", &["node-mesh"]),
 ];
 /// Crates without I/O, clock or runtime.
 const PURE: [&str; 4] = ["node-proto", "node-stripe", "gateway-seal", "gateway-md5"];

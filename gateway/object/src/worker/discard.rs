@@ -3,7 +3,7 @@
 //! The queue holds hints: what of an upload is garbage is looked up like in a sweep, so an upload
 //! that was committed after all loses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,21 +70,21 @@ impl Worker for DiscardGarbage {
 }
 
 async fn discard(data: &Arc<Inner>, batch: &[Discard]) -> Result<(), Fault> {
-    let mut device_of: BTreeMap<ShardKey, DeviceId> = BTreeMap::new();
+    let mut stored: BTreeSet<garbage::Held> = BTreeSet::new();
     for Discard { manifest, stripes } in batch {
         for stripe in stripes {
             let group = data.placement.group(stripe.group)?;
             for (index, device) in (0..stripe.shard_count).zip(&group.devices) {
                 let index = ShardIndex(index);
                 let key = ShardKey { manifest: *manifest, stripe: stripe.seq, index };
-                device_of.insert(key, *device);
+                stored.insert((*device, key));
             }
         }
     }
-    let garbage = garbage::unnamed(data, device_of.keys().copied().collect()).await?;
+    let garbage = garbage::unnamed(data, stored.into_iter().collect()).await?;
     let mut by_device: BTreeMap<DeviceId, Vec<ShardKey>> = BTreeMap::new();
-    for key in garbage {
-        by_device.entry(device_of[&key]).or_default().push(key);
+    for (device, key) in garbage {
+        by_device.entry(device).or_default().push(key);
     }
     garbage::delete_all(data, by_device).await;
     fail::fail_point!("mid-discard");

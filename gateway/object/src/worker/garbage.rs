@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! - an id is looked at only after it was found settled, so that no commit can name it later;
+//! - a shard is named only on the device that its stripe's group has at its place: the same shard
+//!   on another device is the loser of a hedge, or was moved away;
 //! - absence is established by a commit of ours, not by a read: whatever commit was handed to the
 //!   store before is decided by then, and a store that failed in between refuses ours.
 
@@ -21,15 +23,15 @@ const GUARDS_MAX: usize = 256;
 /// Shards per delete call. Chosen: a call's keys take some kilobytes.
 const DELETE_BATCH: usize = 1024;
 
-/// Those of `keys` that nobody names. Ids that are not settled are left out.
-pub(super) async fn unnamed(
-    data: &Arc<Inner>,
-    keys: Vec<ShardKey>,
-) -> Result<Vec<ShardKey>, Fault> {
+/// A shard where it was found.
+pub(super) type Held = (DeviceId, ShardKey);
+
+/// Those of `shards` that nobody names. Ids that are not settled are left out.
+pub(super) async fn unnamed(data: &Arc<Inner>, shards: Vec<Held>) -> Result<Vec<Held>, Fault> {
     let settled = data.leases.settled().await?;
-    let mut by_manifest: BTreeMap<ManifestId, Vec<ShardKey>> = BTreeMap::new();
-    for key in keys {
-        by_manifest.entry(key.manifest).or_default().push(key);
+    let mut by_manifest: ByManifest = BTreeMap::new();
+    for (device, key) in shards {
+        by_manifest.entry(key.manifest).or_default().push((device, key));
     }
     by_manifest.retain(|manifest, _| settled.contains(*manifest));
     let looking = Arc::clone(data);
@@ -39,34 +41,38 @@ pub(super) async fn unnamed(
     Ok(garbage)
 }
 
-type ByManifest = BTreeMap<ManifestId, Vec<ShardKey>>;
+type ByManifest = BTreeMap<ManifestId, Vec<Held>>;
 
 /// Splits into shards of bodies that seem not to exist, and those that existing bodies do not
 /// name: attempts that failed.
-fn look_up(data: &Inner, by_manifest: ByManifest) -> Result<(ByManifest, Vec<ShardKey>), Fault> {
+fn look_up(data: &Inner, by_manifest: ByManifest) -> Result<(ByManifest, Vec<Held>), Fault> {
     let (mut absent, mut garbage) = (BTreeMap::new(), Vec::new());
-    for (manifest, keys) in by_manifest {
+    for (manifest, shards) in by_manifest {
         if data.rows.get(Table::Mf, &key::mf(manifest, 0))?.is_none() {
-            absent.insert(manifest, keys);
+            absent.insert(manifest, shards);
             continue;
         }
-        for key in keys {
-            if !is_named(data, key)? {
-                garbage.push(key);
+        for held in shards {
+            if !is_named(data, held)? {
+                garbage.push(held);
             }
         }
     }
     Ok((absent, garbage))
 }
 
-fn is_named(data: &Inner, key: ShardKey) -> Result<bool, Fault> {
+fn is_named(data: &Inner, (device, key): Held) -> Result<bool, Fault> {
     let Some(index) = data.manifests.stripe_of_seq(key.manifest, key.stripe)? else {
         return Ok(false);
     };
     let page = data.manifests.page(key.manifest, index / ManifestPage::STRIPES_PER_PAGE)?;
     let position = (index % ManifestPage::STRIPES_PER_PAGE) as usize;
     let stripe = page.as_ref().and_then(|page| page.stripes.get(position));
-    Ok(stripe.is_some_and(|stripe| usize::from(key.index.0) < stripe.roots.len()))
+    let index = usize::from(key.index.0);
+    let Some(stripe) = stripe.filter(|stripe| index < stripe.roots.len()) else {
+        return Ok(false);
+    };
+    Ok(data.placement.group(stripe.group)?.devices.get(index) == Some(&device))
 }
 
 /// Those of `manifests` that have no first page, for good.

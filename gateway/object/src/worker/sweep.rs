@@ -100,8 +100,9 @@ async fn sweep_page(
         }
     };
     let Some(last) = listed.last().map(|entry| entry.key) else { return Ok(None) };
-    let keys = listed.into_iter().map(|entry| entry.key).collect();
-    let garbage = garbage::unnamed(data, keys).await?;
+    let held = listed.into_iter().map(|entry| (slot.id(), entry.key)).collect();
+    let garbage = garbage::unnamed(data, held).await?;
+    let garbage: Vec<ShardKey> = garbage.into_iter().map(|(_, key)| key).collect();
     if !garbage.is_empty() {
         metrics::counter!("datamesh_reclaim_swept_shards_total").increment(garbage.len() as u64);
         garbage::delete(data, slot, &garbage).await;

@@ -284,6 +284,30 @@ pub mod ctl {
         [&b"device/"[..], &device.0.to_be_bytes()].concat()
     }
 
+    /// The [`crate::record::JobRecord`] of a job that has not ended.
+    #[must_use]
+    pub fn job(id: &str) -> Vec<u8> {
+        [&b"job/"[..], id.as_bytes()].concat()
+    }
+
+    /// Prefix of all [`job`] rows.
+    #[must_use]
+    pub fn job_prefix() -> Vec<u8> {
+        job("")
+    }
+
+    /// The [`crate::record::JobRecord`] of a job that ended; earlier started ones sort first.
+    #[must_use]
+    pub fn ended_job(started: node_proto::UnixMillis, id: &str) -> Vec<u8> {
+        [&b"ended-job/"[..], &started.0.to_be_bytes(), id.as_bytes()].concat()
+    }
+
+    /// Prefix of all [`ended_job`] rows.
+    #[must_use]
+    pub fn ended_job_prefix() -> Vec<u8> {
+        b"ended-job/".to_vec()
+    }
+
     /// A [`crate::record::PlacementGroupRecord`].
     #[must_use]
     pub fn placement_group(group: PlacementGroupId) -> Vec<u8> {

@@ -11,6 +11,7 @@
 mod bucket;
 mod device;
 mod gc;
+mod job;
 mod key_material;
 mod layout;
 mod lease;
@@ -28,6 +29,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use bucket::BucketRecord;
 pub use device::{DeviceRecord, RebuildState};
 pub use gc::GcRecord;
+pub use job::{JobKind, JobRecord, JobState};
 pub use key_material::{AccountKeyRecord, BucketKeyRecord};
 pub use lease::LeaseRecord;
 pub use manifest::{InlineRecord, ManifestPage, PartTableEntry, PartTablePage, StripeRecord};

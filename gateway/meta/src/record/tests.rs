@@ -50,6 +50,7 @@ fn decode_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     one::<DeviceRecord>(bytes)?;
     one::<GcRecord>(bytes)?;
     one::<InlineRecord>(bytes)?;
+    one::<JobRecord>(bytes)?;
     one::<node_proto::Layout>(bytes)?;
     one::<LeaseRecord>(bytes)?;
     one::<ManifestPage>(bytes)?;

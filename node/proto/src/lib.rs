@@ -17,6 +17,7 @@ pub mod join;
 mod layout;
 mod service;
 pub mod signed;
+pub mod wire;
 
 pub use clock::{Clock, ManualClock, UnixMillis};
 pub use ids::{

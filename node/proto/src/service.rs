@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{DeviceId, DeviceUuid, ShardKey, ShardRoot};
 
 /// A byte range within one shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByteRange {
     /// First byte wanted.
     pub offset_bytes: u64,
@@ -16,7 +16,7 @@ pub struct ByteRange {
 }
 
 /// What a device knows of a shard it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardEntry {
     /// The shard's name.
     pub key: ShardKey,
@@ -27,7 +27,7 @@ pub struct ShardEntry {
 }
 
 /// Whether a device can serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceHealth {
     /// Serves reads and writes.
     Online,
@@ -43,7 +43,7 @@ pub struct OpeningId(pub [u8; 16]);
 
 /// How a device's content continues what it held before. Whoever remembers the last opening and
 /// mark can tell a drive that was merely restarted from one that was restored from a copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continuity {
     /// This opening; zeros while offline.
     pub opening: OpeningId,
@@ -58,7 +58,7 @@ pub struct Continuity {
 }
 
 /// A snapshot of a device, cheap to take.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceStatus {
     /// The slot it fills.
     pub device: DeviceId,
@@ -82,7 +82,7 @@ pub struct DeviceStatus {
 }
 
 /// Where a device's scrub stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScrubProgress {
     /// Whether a pass is under way.
     pub running: bool,
@@ -97,7 +97,7 @@ pub struct ScrubProgress {
 }
 
 /// Why a shard was not stored.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum PutShardError {
     /// Another payload is stored under the key. Fix the caller: keys are write-once.
     #[error("shard {key} already holds other bytes")]
@@ -134,7 +134,7 @@ pub enum PutShardError {
 }
 
 /// Why a shard was not read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum GetShardError {
     /// The device does not hold the shard: lost, or never stored.
     #[error("shard {key} is not on device {device:?}")]
@@ -171,7 +171,7 @@ pub enum GetShardError {
 }
 
 /// Why shards were not deleted. Nothing is promised about which of them went.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum DeleteShardsError {
     /// The device cannot serve. Retry when it is back.
     #[error("device {device:?} is offline: {reason}")]
@@ -184,7 +184,7 @@ pub enum DeleteShardsError {
 }
 
 /// Why shards could not be listed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ListShardsError {
     /// The device cannot serve. Retry when it is back.
     #[error("device {device:?} is offline: {reason}")]
@@ -197,7 +197,7 @@ pub enum ListShardsError {
 }
 
 /// Why a shard was not copied from another device.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CopyShardError {
     /// This device cannot copy by itself. Read the shard and put it.
     #[error("device {device:?} does not copy shards by itself")]

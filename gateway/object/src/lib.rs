@@ -38,6 +38,7 @@ mod names;
 mod publish;
 mod put;
 mod range;
+mod relocate;
 mod rollup;
 mod sequence;
 mod service;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use gateway_meta::{MetaStore, TxIds, UploadId, VersionId, record::BucketRecord};
 use gateway_seal::RootKey;
-use node_proto::{Clock, Layout, ShardService};
+use node_proto::{Clock, Layout, NodeId, ShardService};
 
 use crate::{
     ByteStream, UsageDrift, accounting::audit, api::*, config::ObjectConfig, data::DataPath,
@@ -308,6 +308,41 @@ impl ObjectService {
     ) -> Result<(), Fault> {
         let _pass = self.enter()?;
         self.engine.data.apply_layout(layout, &devices).await
+    }
+
+    /// The long jobs that move shards: open ones, then those that ended, the last first.
+    pub fn jobs(&self) -> Vec<JobReport> {
+        self.engine.data.jobs().reports()
+    }
+
+    /// Stops a job until it is resumed, also across restarts. What it is about to commit is still
+    /// committed.
+    ///
+    /// # Errors
+    /// [`JobError`].
+    pub async fn pause_job(&self, id: &str) -> Result<(), JobError> {
+        let _pass = self.enter()?;
+        self.engine.data.jobs().pause(id).await
+    }
+
+    /// Lets a paused job go on.
+    ///
+    /// # Errors
+    /// [`JobError`].
+    pub async fn resume_job(&self, id: &str) -> Result<(), JobError> {
+        let _pass = self.enter()?;
+        self.engine.data.jobs().resume(id).await
+    }
+
+    /// Stripe positions that metadata names on the devices of a node: while it is not zero, objects
+    /// need the node. Zero for a node without devices in the layout. Reads the metadata of
+    /// everything that shares placement groups with the node.
+    ///
+    /// # Errors
+    /// [`Fault`] when rows cannot be read.
+    pub async fn held_shards(&self, node: NodeId) -> Result<u64, Fault> {
+        let _pass = self.enter()?;
+        self.engine.data.held_shards(node).await
     }
 
     /// Counts usage anew from all rows and compares it with the counters; empty when they agree.

@@ -3,6 +3,7 @@
 mod body;
 mod bucket;
 mod error;
+mod job;
 mod list;
 mod multipart;
 mod object;
@@ -17,6 +18,7 @@ pub use error::{
     BucketError, DeleteError, DigestKind, Fault, InvalidPart, ListError, MultipartError,
     ObjectReadError, ObjectWriteError, TaggingError,
 };
+pub use job::{JobError, JobKind, JobReport, JobState};
 pub use list::{ListEntry, ListObjects, ListPage};
 pub use multipart::{
     CompletePart, CompleteUpload, CreateUpload, ListParts, ListUploads, PartInfo, PartPage,

@@ -47,7 +47,7 @@ use gateway_meta::{
     AccountId, BucketId, Guard, Op, Table, key,
     record::{Body, BucketKeyRecord, GcRecord, PartTableEntry},
 };
-use node_proto::{Clock, Layout, ManifestId, ShardService};
+use node_proto::{Clock, Layout, ManifestId, NodeId, ShardService};
 use node_stripe::Profile;
 use tokio::sync::mpsc;
 
@@ -55,6 +55,7 @@ pub(crate) use config::DataConfig;
 pub(crate) use lease::InFlight;
 pub(crate) use write::{WriteTarget, WrittenBody};
 
+use crate::relocate;
 use crate::worker::{Marks, Queues, Supervisor};
 use crate::{
     ByteStream, DeviceReport, Fault, IncomingBody, ObjectDeps, ObjectWriteError, RepairStatus,
@@ -80,6 +81,8 @@ pub(crate) struct Inner {
     pub(crate) placement: placement::Placement,
     pub(crate) manifests: manifest::Manifests,
     pub(crate) pins: pins::Pins,
+    pub(crate) moves: relocate::Moves,
+    pub(crate) jobs: relocate::Jobs,
     pub(crate) memory: memory::MemoryBudget,
     pub(crate) buffers: memory::BufferPool,
     pub(crate) cpu: memory::CpuGate,
@@ -240,6 +243,19 @@ impl DataPath {
         self.inner.devices.apply(layout, services, admit).await
     }
 
+    /// The long jobs.
+    pub(crate) fn jobs(&self) -> &relocate::Jobs {
+        &self.inner.jobs
+    }
+
+    /// Stripe positions that metadata names on a node's devices.
+    ///
+    /// # Errors
+    /// [`Fault`] when the metadata store fails.
+    pub(crate) async fn held_shards(&self, node: NodeId) -> Result<u64, Fault> {
+        relocate::held_shards(&self.inner, node).await
+    }
+
     /// Refuses new bodies and stops the workers once their current step is done. Bodies under way
     /// go on; the caller waits for them first.
     pub(crate) async fn shutdown(&self) {
@@ -260,6 +276,7 @@ impl Inner {
         let devices = Arc::new(devices);
         let placement =
             placement::Placement::open(rows.clone(), Arc::clone(&devices), &config).await?;
+        let jobs = relocate::Jobs::open(rows.clone(), Arc::clone(&deps.clock)).await?;
         let (damage, damages) = mpsc::channel(DAMAGE_QUEUE_MAX);
         let cpu = memory::CpuGate::new(config.cpu_jobs_max);
         let idle_bytes_max = usize::try_from(config.memory_limit_bytes / 8).unwrap_or(usize::MAX);
@@ -276,6 +293,8 @@ impl Inner {
             devices,
             placement,
             pins: pins::Pins::default(),
+            moves: relocate::Moves::default(),
+            jobs,
             memory: memory::MemoryBudget::new(
                 config.memory_limit_bytes,
                 u64::from(config.profile.stripe_len_bytes),

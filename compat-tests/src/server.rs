@@ -71,11 +71,17 @@ pub struct Server {
     running: Arc<Running>,
 }
 
+/// Something a server needs and that ends when it is dropped.
+type Companion = Box<dyn std::any::Any + Send + Sync>;
+
 /// One server process and its directory.
 #[derive(Debug)]
 pub struct Running {
+    /// What ends with the server, after its process.
+    companions: Mutex<Vec<Companion>>,
     dir: TempDir,
     data_dir: PathBuf,
+    command: Option<Vec<String>>,
     arguments: Vec<String>,
     environment: Mutex<BTreeMap<String, String>>,
     root: Credentials,
@@ -113,12 +119,18 @@ impl Server {
     /// As [`Server::start`].
     #[must_use]
     pub fn shared() -> Self {
+        Self::shared_as(|| Self::start(&["--domain", "localhost"]))
+    }
+
+    /// As [`Server::shared`], for test binaries that share another kind of server: `start` makes
+    /// it when none is running.
+    #[must_use]
+    pub fn shared_as(start: impl FnOnce() -> Self) -> Self {
         let mut shared = SHARED.lock();
         let running = shared.upgrade().unwrap_or_else(|| {
-            let setup = Setup::new().arguments(&["--domain", "localhost"]);
-            let running = Arc::new(Running::start(setup));
-            *shared = Arc::downgrade(&running);
-            running
+            let started = start();
+            *shared = Arc::downgrade(&started.running);
+            Arc::clone(&started.running)
         });
         Self { running }
     }
@@ -152,7 +164,9 @@ impl Running {
         std::fs::create_dir(dir.path().join("home")).expect("a new directory is writable");
         let server = Self {
             data_dir: setup.data_dir.unwrap_or_else(|| dir.path().join("data")),
+            companions: Mutex::new(Vec::new()),
             dir,
+            command: setup.command,
             arguments: setup.arguments,
             environment: Mutex::new(setup.environment),
             root: Credentials::new(
@@ -212,6 +226,11 @@ impl Running {
         let _ = child.wait();
     }
 
+    /// Keeps `companion` until after the server's last process has ended.
+    pub fn keep(&self, companion: impl std::any::Any + Send + Sync) {
+        self.companions.lock().push(Box::new(companion));
+    }
+
     fn launch(&self) -> Result<Process, String> {
         let mut child = self.spawn();
         let deadline = Instant::now() + READY_TIMEOUT;
@@ -239,11 +258,19 @@ impl Running {
     fn spawn(&self) -> Child {
         let binary = binary();
         let log = self.open_log();
-        Command::new(&binary)
-            .arg("server")
-            .arg("--data")
-            .arg(self.data_dir())
-            .args(["--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"])
+        let mut command = Command::new(&binary);
+        match &self.command {
+            Some(arguments) => command.args(arguments),
+            None => command.arg("server").arg("--data").arg(self.data_dir()).args([
+                "--s3",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+            ]),
+        };
+        command
             .args(&self.arguments)
             .envs(&*self.environment.lock())
             .env("DATAMESH_ROOT_ACCESS_KEY", &self.root.access_key)
@@ -492,7 +519,9 @@ impl Running {
         }
     }
 
-    fn log_path(&self) -> PathBuf {
+    /// Where everything the server logs goes, over all its processes.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
         self.dir.path().join("server.log")
     }
 
@@ -519,7 +548,8 @@ pub fn unique_name(prefix: &str) -> String {
 }
 
 /// The server binary.
-fn binary() -> PathBuf {
+#[must_use]
+pub fn binary() -> PathBuf {
     std::env::var_os("DATAMESH_BIN").map_or_else(|| program("datamesh"), PathBuf::from)
 }
 
@@ -543,6 +573,7 @@ fn profile_dir() -> PathBuf {
 
 /// Where servers keep their data: under the target directory, which is on a disk, while the
 /// system's temporary directory may be memory without `O_DIRECT`.
-fn temporary_parent() -> PathBuf {
+#[must_use]
+pub fn temporary_parent() -> PathBuf {
     profile_dir().parent().map_or_else(std::env::temp_dir, |target: &Path| target.join("tmp"))
 }

@@ -12,6 +12,7 @@ pub struct Setup {
     pub(super) arguments: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) data_dir: Option<PathBuf>,
+    pub(super) command: Option<Vec<String>>,
 }
 
 impl Setup {
@@ -40,6 +41,14 @@ impl Setup {
     #[must_use]
     pub fn data_dir(mut self, path: &Path) -> Self {
         self.data_dir = Some(path.to_owned());
+        self
+    }
+
+    /// Runs another command than `server` with its flags: everything after the program's name. It
+    /// must keep its data in [`Setup::data_dir`].
+    #[must_use]
+    pub fn command(mut self, command: &[&str]) -> Self {
+        self.command = Some(command.iter().map(|&argument| argument.to_owned()).collect());
         self
     }
 

@@ -14,7 +14,7 @@ struct Hosts {
 
 impl Hosts {
     fn new() -> Self {
-        let server = Server::shared();
+        let server = crate::shared();
         let wire = server.wire();
         let address = server.s3_address();
         let port = address.rsplit(':').next().unwrap_or_default().to_owned();

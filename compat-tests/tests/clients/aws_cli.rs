@@ -21,7 +21,7 @@ struct Aws {
 
 impl Aws {
     fn new() -> Self {
-        let server = Server::shared();
+        let server = crate::shared();
         let bucket = server.new_bucket("aws-cli");
         let dir = server.work_dir();
         Self { server, bucket, dir }

@@ -6,6 +6,7 @@
 //! - The programs are the ones `compat-tests/clients/install` pins.
 //! - Every test reads back what it wrote and compares the bytes.
 //! - Tests share one server and keep apart by bucket name.
+//! - `clients_mesh` runs the same modules against a gateway whose shards are on nodes.
 
 mod addressing;
 mod aws_cli;
@@ -21,3 +22,8 @@ mod s3cmd;
 mod s5cmd;
 mod scenario;
 mod tls;
+
+/// The server that the tests share.
+fn shared() -> compat_tests::server::Server {
+    compat_tests::server::Server::shared()
+}

@@ -23,7 +23,7 @@ struct Rclone {
 
 impl Rclone {
     fn new() -> Self {
-        let server = Server::shared();
+        let server = crate::shared();
         let bucket = server.new_bucket("rclone");
         let dir = server.work_dir();
         Self { server, bucket, dir }

@@ -16,7 +16,7 @@ struct Restic {
 
 impl Restic {
     fn new() -> Self {
-        let server = Server::shared();
+        let server = crate::shared();
         let bucket = server.new_bucket("restic");
         let dir = server.work_dir();
         Self { server, bucket, dir }

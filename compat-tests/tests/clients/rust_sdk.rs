@@ -27,7 +27,7 @@ struct Sdk {
 
 impl Sdk {
     fn new() -> Self {
-        let server = Server::shared();
+        let server = crate::shared();
         let bucket = server.new_bucket("rust-sdk");
         let client = client(&server, server.root());
         Self { server, client, bucket }

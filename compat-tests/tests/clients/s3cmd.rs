@@ -19,7 +19,7 @@ struct S3cmd {
 
 impl S3cmd {
     fn new() -> Self {
-        let server = Server::shared();
+        let server = crate::shared();
         let bucket = server.new_bucket("s3cmd");
         let dir = server.work_dir();
         Self { server, bucket, dir }

@@ -19,7 +19,7 @@ struct S5cmd {
 
 impl S5cmd {
     fn new() -> Self {
-        let server = Server::shared();
+        let server = crate::shared();
         let bucket = server.new_bucket("s5cmd");
         let dir = server.work_dir();
         Self { server, bucket, dir }

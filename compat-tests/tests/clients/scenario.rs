@@ -32,7 +32,7 @@ macro_rules! scenarios {
         $(
             #[test]
             fn $name() {
-                let server = compat_tests::server::Server::shared();
+                let server = $crate::shared();
                 let program = $client(&server.home_dir());
                 let prefix = stringify!($client).replace('_', "-");
                 $crate::scenario::run(program, &server, &prefix, stringify!($name));

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use compat_tests_faultfs::Fault as FsFault;
 
-use crate::ledger::Ledger;
-use crate::load::{Load, Tally};
+use compat_tests::ledger::Ledger;
+use compat_tests::load::{Load, Tally};
+
 use crate::machine::{Device, Machine, NOTICE_MAX, await_true, copy_tree};
 use crate::matrix::{Case, Fault, Moment, Pair};
 

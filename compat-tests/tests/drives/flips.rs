@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use compat_tests::ledger::Ledger;
+use compat_tests::load::{Load, Tally};
 use compat_tests::payload::{self, Random};
 
-use crate::ledger::Ledger;
-use crate::load::{Load, Tally};
 use crate::machine::{Machine, await_true};
 use crate::matrix::{Pair, next};
 use crate::{filled, is_complete, seed};

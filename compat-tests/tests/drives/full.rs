@@ -6,12 +6,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use compat_tests::ledger::Ledger;
+use compat_tests::load::{Load, Tally};
 use compat_tests::payload::{self, Random};
 use compat_tests::wire::Response;
 use tempfile::TempDir;
 
-use crate::ledger::Ledger;
-use crate::load::{Load, Tally};
 use crate::machine::{Machine, NOTICE_MAX, await_true, directory};
 use crate::{filled, seed};
 

@@ -9,16 +9,14 @@
 mod faults;
 mod flips;
 mod full;
-mod ledger;
-mod load;
 mod machine;
 mod matrix;
 mod metadata;
 mod third;
 
+use compat_tests::ledger::Ledger;
 use compat_tests::payload::{self, Random};
 
-use crate::ledger::Ledger;
 use crate::machine::Machine;
 use crate::matrix::{Case, Fault};
 

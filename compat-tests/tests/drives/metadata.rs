@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use compat_tests::ledger::Ledger;
+use compat_tests::load::{Load, Tally};
 use compat_tests::payload::Random;
 use compat_tests::wire::Wire;
 
 use crate::flips::{flip_anywhere, kind_of};
-use crate::ledger::Ledger;
-use crate::load::{Load, Tally};
 use crate::machine::{Machine, copy_tree};
 use crate::{filled, is_complete, seed};
 

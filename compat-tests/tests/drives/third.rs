@@ -5,11 +5,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use compat_tests::ledger::Ledger;
+use compat_tests::load::{Load, Tally};
 use compat_tests::payload::{self, Random};
 use compat_tests::wire::Response;
 
-use crate::ledger::Ledger;
-use crate::load::{Load, Tally};
 use crate::machine::{Machine, NOTICE_MAX, await_true};
 use crate::{filled, seed};
 

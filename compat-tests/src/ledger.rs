@@ -6,31 +6,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::wire::{Response, Wire, percent_encode};
 use bytes::Bytes;
-use compat_tests::wire::{Response, Wire, percent_encode};
 
 /// What one key may hold; `None` is no object.
 #[derive(Debug, Clone)]
-pub(crate) struct Possible(Vec<Option<Bytes>>);
+pub struct Possible(Vec<Option<Bytes>>);
 
 impl Possible {
     /// A key that was never written.
-    pub(crate) fn absent() -> Self {
+    #[must_use]
+    pub fn absent() -> Self {
         Self(vec![None])
     }
 
     /// A write of `content` was acknowledged.
-    pub(crate) fn acknowledged(&mut self, content: Option<Bytes>) {
+    pub fn acknowledged(&mut self, content: Option<Bytes>) {
         self.0 = vec![content];
     }
 
     /// A write of `content` was refused.
-    pub(crate) fn refused(&mut self, content: Option<Bytes>) {
+    pub fn refused(&mut self, content: Option<Bytes>) {
         self.0.push(content);
     }
 
     /// The content, when there is only one possibility.
-    pub(crate) fn certain(&self) -> Option<&Bytes> {
+    #[must_use]
+    pub fn certain(&self) -> Option<&Bytes> {
         match &self.0[..] {
             [content] => content.as_ref(),
             _ => None,
@@ -41,7 +43,7 @@ impl Possible {
     ///
     /// # Panics
     /// When `read` is none of them.
-    pub(crate) fn settle(&mut self, key: &str, read: Option<&Bytes>) {
+    pub fn settle(&mut self, key: &str, read: Option<&Bytes>) {
         let Some(found) = self.0.iter().find(|possible| possible.as_ref() == read) else {
             let (read, possible) = (read.map(Bytes::len), self.lengths());
             panic!("{key} holds {read:?} bytes that were never all of it; possible: {possible:?}");
@@ -56,37 +58,42 @@ impl Possible {
 
 /// All keys of a bucket.
 #[derive(Debug, Clone)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     bucket: String,
     keys: BTreeMap<String, Possible>,
 }
 
 impl Ledger {
-    pub(crate) fn new(bucket: String) -> Self {
+    /// A bucket without objects.
+    #[must_use]
+    pub fn new(bucket: String) -> Self {
         Self { bucket, keys: BTreeMap::new() }
     }
 
-    pub(crate) fn bucket(&self) -> &str {
+    /// The bucket's name.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
     /// The request target of a key.
-    pub(crate) fn target(&self, key: &str) -> String {
+    #[must_use]
+    pub fn target(&self, key: &str) -> String {
         format!("/{}/{key}", self.bucket)
     }
 
     /// Every key and its content, of those that certainly exist.
-    pub(crate) fn present(&self) -> impl Iterator<Item = (&String, &Bytes)> {
+    pub fn present(&self) -> impl Iterator<Item = (&String, &Bytes)> {
         self.keys.iter().filter_map(|(key, possible)| Some((key, possible.certain()?)))
     }
 
     /// What a key may hold, to note what came of a write.
-    pub(crate) fn key(&mut self, key: &str) -> &mut Possible {
+    pub fn key(&mut self, key: &str) -> &mut Possible {
         self.keys.entry(key.to_owned()).or_insert_with(Possible::absent)
     }
 
     /// Takes the keys of one worker out of the ledger, so that it can write to them.
-    pub(crate) fn take(&mut self, keys: &[String]) -> BTreeMap<String, Possible> {
+    pub fn take(&mut self, keys: &[String]) -> BTreeMap<String, Possible> {
         let taken = |key: &String| {
             let possible = self.keys.remove(key).unwrap_or_else(Possible::absent);
             (key.clone(), possible)
@@ -95,7 +102,7 @@ impl Ledger {
     }
 
     /// Puts the keys of a worker back.
-    pub(crate) fn give_back(&mut self, keys: BTreeMap<String, Possible>) {
+    pub fn give_back(&mut self, keys: BTreeMap<String, Possible>) {
         self.keys.extend(keys);
     }
 
@@ -103,7 +110,7 @@ impl Ledger {
     ///
     /// # Panics
     /// When the server does not.
-    pub(crate) fn put(&mut self, wire: &Wire, key: &str, body: Bytes) {
+    pub fn put(&mut self, wire: &Wire, key: &str, body: Bytes) {
         wire.put(&self.target(key)).body(body.clone()).send().expect_status(200);
         self.key(key).acknowledged(Some(body));
     }
@@ -112,7 +119,7 @@ impl Ledger {
     ///
     /// # Panics
     /// When a key holds what it cannot hold, or the listing shows other keys than reading does.
-    pub(crate) fn verify(&mut self, wire: &Wire) {
+    pub fn verify(&mut self, wire: &Wire) {
         let unreadable = self.read(wire, |_, answer| {
             panic!("an object cannot be read: {answer:?}");
         });
@@ -127,7 +134,7 @@ impl Ledger {
     ///
     /// # Panics
     /// When a key holds what it cannot hold.
-    pub(crate) fn read(&mut self, wire: &Wire, mut refused: impl FnMut(&str, &Response)) -> u64 {
+    pub fn read(&mut self, wire: &Wire, mut refused: impl FnMut(&str, &Response)) -> u64 {
         let mut unreadable = 0;
         for (key, possible) in &mut self.keys {
             let answer = wire.get(&format!("/{}/{key}", self.bucket)).send();

@@ -1,4 +1,4 @@
-//! Clients that put, overwrite, upload in parts, copy, delete and read while drives fail.
+//! Clients that put, overwrite, upload in parts, copy, delete and read while something fails.
 //!
 //! - Each worker owns its keys: what a key may hold follows from one worker's requests in order.
 //! - Every request is answered. Only 503 may refuse one, and a client that asks again, as every SDK
@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::payload::{self, Random};
+use crate::wire::{Request, Response, Wire};
 use bytes::Bytes;
-use compat_tests::payload::{self, Random};
-use compat_tests::wire::{Request, Response, Wire};
 
 use crate::ledger::{Ledger, Possible};
 
@@ -31,13 +31,16 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the workers met.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) acknowledged: AtomicU64,
-    pub(crate) refused: AtomicU64,
+pub struct Tally {
+    /// Writes that were acknowledged.
+    pub acknowledged: AtomicU64,
+    /// Requests that were answered 503.
+    pub refused: AtomicU64,
 }
 
 /// One run of the workers.
-pub(crate) struct Load<'a> {
+#[derive(Debug)]
+pub struct Load<'a> {
     wire: Wire,
     bucket: String,
     tally: &'a Tally,
@@ -51,18 +54,18 @@ struct Worker<'a> {
 }
 
 impl<'a> Load<'a> {
-    pub(crate) fn new(wire: Wire, ledger: &Ledger, tally: &'a Tally) -> Self {
+    /// Workers that are not yet running, for the ledger's bucket.
+    #[must_use]
+    pub fn new(wire: Wire, ledger: &Ledger, tally: &'a Tally) -> Self {
         let (bucket, stopping) = (ledger.bucket().to_owned(), AtomicBool::new(false));
         Self { wire, bucket, tally, stopping }
     }
 
     /// Lets the workers work while `meanwhile` runs.
-    pub(crate) fn run<T>(
-        &self,
-        ledger: &mut Ledger,
-        seed: u64,
-        meanwhile: impl FnOnce() -> T,
-    ) -> T {
+    ///
+    /// # Panics
+    /// When a worker meets an answer it must not get.
+    pub fn run<T>(&self, ledger: &mut Ledger, seed: u64, meanwhile: impl FnOnce() -> T) -> T {
         self.work(
             ledger,
             seed,
@@ -76,7 +79,10 @@ impl<'a> Load<'a> {
     }
 
     /// Lets each worker take `steps`.
-    pub(crate) fn steps(&self, ledger: &mut Ledger, seed: u64, steps: u32) {
+    ///
+    /// # Panics
+    /// When a worker meets an answer it must not get.
+    pub fn steps(&self, ledger: &mut Ledger, seed: u64, steps: u32) {
         self.work(ledger, seed, |step| step < steps, || ());
     }
 

@@ -31,7 +31,7 @@ tests_in = $(basename $(notdir $(wildcard $(1:%=%/tests/*.rs)))) \
            $(notdir $(patsubst %/main.rs,%,$(wildcard $(1:%=%/tests/*/main.rs))))
 CRATE_TESTS := $(call tests_in,$(wildcard gateway/* node/* bench) compat-tests/faultfs)
 # Of the black-box tests, those that are about faults rather than clients.
-PROOF_TESTS := bad_requests histories drives power scale
+PROOF_TESTS := bad_requests histories drives power scale mesh
 COMPAT_TESTS := $(filter-out crash $(PROOF_TESTS),$(call tests_in,compat-tests))
 
 # Where `make run` keeps its data, and what else it is told.
@@ -43,6 +43,7 @@ ROUNDS ?= 50
 WAVES ?= 500
 OBJECTS ?= 1000000
 LARGE_GIB ?= 10
+CROWD ?= 50
 SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),60)
 TARGETS ?=
 FULL ?=
@@ -94,7 +95,7 @@ clients: ## install the S3 clients that the compat tests drive
 test-compat: test-build clients ## real S3 clients against a real server
 	@$(STAGE) compat cargo test $(WORKSPACE) $(COMPAT_TESTS:%=--test %)
 
-test-proof: test-build ## bad requests, races, failing drives, power cuts and scale, bounded
+test-proof: test-build ## bad requests, races, failing drives, power cuts, scale and the mesh, bounded
 	@$(STAGE) proof cargo test $(WORKSPACE) $(PROOF_TESTS:%=--test %)
 
 test-fuzz: ## every fuzz target for a few seconds
@@ -104,7 +105,7 @@ test-crash: test-build
 	@$(STAGE) crash cargo test $(WORKSPACE) --test crash
 
 ##@ Prove at length
-.PHONY: crash power power-syncs drives histories scale fuzz
+.PHONY: crash power power-syncs drives histories scale mesh-proof fuzz
 crash: test-build ## kill -9 at random and at every failpoint, then reread everything (KILLS=1000)
 	DATAMESH_CRASH_KILLS=$(KILLS) cargo test $(WORKSPACE) --test crash -- --nocapture
 
@@ -120,6 +121,10 @@ histories: test-build ## check racing requests for linearizability (WAVES=500)
 scale: test-build ## many small objects and a large one (OBJECTS=1000000 LARGE_GIB=10)
 	DATAMESH_SCALE_OBJECTS=$(OBJECTS) DATAMESH_SCALE_LARGE_GIB=$(LARGE_GIB) \
 	  cargo test $(WORKSPACE) --test scale -- --nocapture --test-threads=1
+
+mesh-proof: test-build ## meshes of processes, killed, cut off, besieged and grown (CROWD=50 nodes)
+	DATAMESH_MESH_LONG=1 DATAMESH_MESH_NODES=$(CROWD) \
+	  cargo test $(WORKSPACE) --test mesh -- --nocapture --test-threads=1
 
 fuzz: ## every fuzz target (SECONDS=60 each, TARGETS='s3_form …' for some)
 	scripts/fuzz run $(SECONDS_EACH) $(TARGETS)

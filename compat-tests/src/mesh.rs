@@ -37,7 +37,7 @@ pub use proxy::Proxy;
 pub use report::{
     DeviceReport, FindingReport, JobReport, MeshReport, NodeReport, PeerReport, RepairReport,
 };
-pub use search::{Secret, files_with};
+pub use search::Secrets;
 pub use setup::{MeshSetup, NodeSetup};
 
 use report::{DeviceReports, JobReports, NodeReports};

@@ -149,3 +149,31 @@ impl Drop for Network {
         let _ = run(&format!("ip link del {}", self.bridge()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn members_reach_this_machine_unless_their_cable_is_pulled() {
+        let Some(network) = Network::new("a network of two members", 2) else {
+            return;
+        };
+        let listener = TcpListener::bind((network.gateway_address(), 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let connects = |member: usize| {
+            let (name, to) = (network.name(member), network.gateway_address());
+            let dial = format!("exec 3<>/dev/tcp/{to}/{port}");
+            let mut command = Command::new("timeout");
+            command.args(["2", "ip", "netns", "exec", &name, "bash", "-c", &dial]);
+            command.output().expect("timeout runs").status.success()
+        };
+        assert!(connects(0) && connects(1));
+        network.connect(0, false);
+        assert!(!connects(0) && connects(1));
+        network.connect(0, true);
+        assert!(connects(0));
+    }
+}

@@ -6,7 +6,7 @@ use compat_tests::ledger::Ledger;
 use compat_tests::mesh::{Mesh, MeshSetup, NodeSetup, memory_bytes_of};
 use compat_tests::payload::{self, Random};
 
-use crate::{seed, write};
+use crate::{beside_others, write};
 
 /// Nodes unless `DATAMESH_MESH_NODES` says how many.
 const NODES: usize = 12;
@@ -32,7 +32,7 @@ fn median(mut figures: Vec<u64>) -> Option<u64> {
 
 #[test]
 fn a_crowd_of_nodes_forms_serves_and_loses_five() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let count = count();
     // One zone has as many nodes as are lost; every other zone shares its nodes out.
     let zone = |number: usize| format!("z{}", if number < LOST { 0 } else { 1 + number % 7 });

@@ -1,13 +1,12 @@
 //! The address book is a convenience: nothing depends on it.
 
 use compat_tests::mesh::{Mesh, MeshSetup};
-use compat_tests::payload::Random;
 
-use crate::{filled, seed, write};
+use crate::{beside_others, filled, write};
 
 #[test]
 fn without_discovery_everything_works() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::with(MeshSetup::new(6).without_discovery());
     let mut ledger = filled(&mesh, &mut random);
     assert!(mesh.node(5).daemon.terminate().success());
@@ -24,7 +23,7 @@ fn without_discovery_everything_works() {
 
 #[test]
 fn a_bootstrap_node_that_is_gone_is_not_missed() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     let first = mesh.diagnose().peers.into_iter().find(|peer| peer.name.as_deref() == Some("n0"));
@@ -52,7 +51,7 @@ fn a_bootstrap_node_that_is_gone_is_not_missed() {
 
 #[test]
 fn a_gateway_and_a_node_that_both_moved_meet_again() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     mesh.gateway().kill();

@@ -8,7 +8,7 @@ use compat_tests::ledger::Ledger;
 use compat_tests::mesh::{Mesh, MeshSetup, NodeSetup, READY_MAX, WHOLE_MAX, await_true};
 use compat_tests::payload::{self, Random};
 
-use crate::{filled, seed, write};
+use crate::{beside_others, filled, write};
 
 /// Objects of one length, so that shards stand for bytes. Chosen: some hundred shards, so that one
 /// more or less is below a percent of what moves.
@@ -45,7 +45,7 @@ fn settled_shards(mesh: &Mesh) -> BTreeMap<usize, u64> {
 
 #[test]
 fn a_seventh_node_takes_its_share_and_not_much_more_is_moved() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let nodes = vec![NodeSetup::new().capacity("1GiB"); 6];
     let mesh = Mesh::with(MeshSetup::new(0).nodes(nodes));
     let mut ledger = uniform(&mesh, &mut random);
@@ -75,7 +75,7 @@ fn a_seventh_node_takes_its_share_and_not_much_more_is_moved() {
 
 #[test]
 fn a_drained_node_is_empty_before_it_may_retire() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(7);
     let mut ledger = filled(&mesh, &mut random);
     let name = mesh.node(3).name.clone();
@@ -102,7 +102,7 @@ fn a_drained_node_is_empty_before_it_may_retire() {
 
 #[test]
 fn a_job_stays_paused_over_a_kill_of_the_gateway_and_goes_on_where_it_was() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let setup = MeshSetup::new(7).setting("placement.move_rate", "\"2MiB/s\"");
     let mesh = Mesh::with(setup);
     let mut ledger = uniform(&mesh, &mut random);
@@ -138,7 +138,7 @@ fn a_job_stays_paused_over_a_kill_of_the_gateway_and_goes_on_where_it_was() {
 
 #[test]
 fn an_embedded_server_grows_without_migration() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::with(MeshSetup::new(0).embedded());
     let mut ledger = filled(&mesh, &mut random);
     mesh.add(&[NodeSetup::new(), NodeSetup::new(), NodeSetup::new()]);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use compat_tests::mesh::{Mesh, MeshSetup, NodeSetup};
-use compat_tests::payload::{self, Random};
+use compat_tests::payload;
 
-use crate::{is_long, seed, time_requests};
+use crate::{alone, is_long, time_requests};
 
 /// Objects read. Chosen: more than a cache of one would hold.
 const OBJECTS: u64 = 24;
@@ -21,7 +21,7 @@ const WARM_UP: Duration = Duration::from_secs(10);
 
 #[test]
 fn after_a_warm_up_a_slow_node_costs_at_most_twice_the_healthy_p99() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = alone();
     let mesh = Mesh::with(MeshSetup::new(0).nodes(vec![NodeSetup::new().behind_proxy(); 6]));
     let wire = mesh.wire();
     let bucket = mesh.gateway().new_bucket("slow");

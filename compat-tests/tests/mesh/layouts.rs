@@ -4,9 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use compat_tests::mesh::Mesh;
-use compat_tests::payload::Random;
 
-use crate::{filled, is_long, seed};
+use crate::{beside_others, filled, is_long};
 
 /// Longest time from the start of `layout apply` to the kill. Chosen: a little more than it takes.
 const DELAY_MS_MAX: u64 = 400;
@@ -24,7 +23,7 @@ fn state_of(layout: &serde_json::Value, name: &str) -> String {
 
 #[test]
 fn a_layout_is_applied_or_not_when_the_gateway_is_killed_meanwhile() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(7);
     let mut ledger = filled(&mesh, &mut random);
     let (mut applied, mut left) = (0, 0);
@@ -62,20 +61,20 @@ fn a_layout_is_applied_or_not_when_the_gateway_is_killed_meanwhile() {
 
 #[test]
 fn changes_are_staged_previewed_applied_and_reverted() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(7);
     let mut ledger = filled(&mesh, &mut random);
     let run = |arguments: &[&str]| mesh.gateway().datamesh(arguments);
     let epoch = layout(&mesh)["epoch"].as_u64().expect("an epoch");
-    let _ = run(&["layout", "stage", "drain", "n6"]).succeed();
+    let _ = run(&["layout", "stage", "--drain", "n6"]).succeed();
     let preview = run(&["layout", "preview"]).succeed().json();
     println!("preview: {preview}");
     assert_eq!(layout(&mesh)["epoch"].as_u64(), Some(epoch), "a preview changes nothing");
     let _ = run(&["layout", "apply"]).succeed();
     assert_eq!(state_of(&layout(&mesh), "n6"), "draining");
     assert_eq!(mesh.await_one_epoch(), epoch + 1);
-    let _ = run(&["layout", "revert", &epoch.to_string()]).succeed();
-    let _ = run(&["layout", "apply"]).run();
+    let _ = run(&["layout", "revert", "--epoch", &epoch.to_string()]).succeed();
+    let _ = run(&["layout", "apply"]).succeed();
     assert_eq!(state_of(&layout(&mesh), "n6"), "active");
     let history = run(&["layout", "history"]).succeed().json();
     assert!(history["revisions"].as_array().is_some_and(|all| all.len() >= 2), "{history}");

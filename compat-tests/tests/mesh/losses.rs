@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use compat_tests::load::{Load, Tally};
 use compat_tests::mesh::Mesh;
-use compat_tests::payload::{self, Random};
+use compat_tests::payload;
 
-use crate::{filled, seed, time_requests, write};
+use crate::{alone, beside_others, filled, time_requests, write};
 
 /// How long an answer may take while nodes are gone. Chosen: below what clients wait for.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ const LOAD_TIME: Duration = Duration::from_secs(10);
 
 #[test]
 fn two_nodes_may_be_killed_and_come_back() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     let tally = Tally::default();
@@ -47,7 +47,7 @@ fn two_nodes_may_be_killed_and_come_back() {
 
 #[test]
 fn a_third_loss_gives_clean_errors_and_everything_comes_back() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     mesh.kill_nodes(&[0, 2, 3]);
@@ -69,7 +69,7 @@ fn a_third_loss_gives_clean_errors_and_everything_comes_back() {
 
 #[test]
 fn a_node_that_lost_its_drive_is_refilled() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     let before = mesh.shards_of(2);
@@ -85,7 +85,7 @@ fn a_node_that_lost_its_drive_is_refilled() {
 
 #[test]
 fn a_node_that_hangs_stops_neither_reads_nor_writes() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = alone();
     let mesh = Mesh::start(7);
     let mut ledger = filled(&mesh, &mut random);
     let wire = mesh.wire();

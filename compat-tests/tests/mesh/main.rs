@@ -28,6 +28,7 @@ use compat_tests::ledger::Ledger;
 use compat_tests::mesh::Mesh;
 use compat_tests::payload::{self, Random};
 use compat_tests::wire::Wire;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Lengths around every border that stores bytes differently: inline, copies, one stripe, several.
 const LENGTHS: [usize; 9] = [0, 1, 4096, 4097, 65_536, 65_537, 300_000, 1 << 20, (8 << 20) + 5];
@@ -45,6 +46,19 @@ fn seed() -> u64 {
 /// Whether measurements are to be long.
 fn is_long() -> bool {
     std::env::var_os("DATAMESH_MESH_LONG").is_some_and(|value| value == "1")
+}
+
+/// Who may run beside others.
+static TURNS: RwLock<()> = RwLock::new(());
+
+/// A turn that others may have at the same time, and this test's choices.
+fn beside_others() -> (RwLockReadGuard<'static, ()>, Random) {
+    (TURNS.read(), Random::new(seed()))
+}
+
+/// A turn that no other test has at the same time, for those that measure time.
+fn alone() -> (RwLockWriteGuard<'static, ()>, Random) {
+    (TURNS.write(), Random::new(seed()))
 }
 
 /// A bucket with an object of every length.

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use compat_tests::load::{Load, Tally};
 use compat_tests::mesh::{Mesh, MeshSetup, Network, NodeSetup};
-use compat_tests::payload::Random;
 
-use crate::{filled, seed, write};
+use crate::{beside_others, filled, write};
 
 fn mesh_in(network: &Network, members: usize) -> Mesh {
     let node =
@@ -21,7 +20,7 @@ fn three_machines_survive_partitions_and_lose_nothing() {
     let Some(network) = Network::new("partitions between namespaces", 3) else {
         return;
     };
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = mesh_in(&network, 3);
     let mut ledger = filled(&mesh, &mut random);
     for member in 0..3 {
@@ -54,7 +53,7 @@ fn cables_pulled_under_load_and_slow_cables_lose_nothing() {
     let Some(network) = Network::new("cables pulled under load", 6) else {
         return;
     };
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = mesh_in(&network, 6);
     let mut ledger = filled(&mesh, &mut random);
     let tally = Tally::default();

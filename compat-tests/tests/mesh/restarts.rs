@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use compat_tests::mesh::{Mesh, READY_MAX, await_true};
-use compat_tests::payload::Random;
 
-use crate::{filled, seed, write};
+use crate::{beside_others, filled, write};
 
 #[test]
 fn a_gateway_that_was_killed_finds_everything_again() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     for round in 0..3 {
@@ -27,7 +26,7 @@ fn a_gateway_that_was_killed_finds_everything_again() {
 
 #[test]
 fn a_node_that_comes_back_on_another_port_is_followed() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     let name = mesh.node(1).name.clone();
@@ -50,7 +49,7 @@ fn a_node_that_comes_back_on_another_port_is_followed() {
 
 #[test]
 fn all_nodes_may_restart_one_after_the_other_under_a_running_gateway() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     for number in 0..6 {
@@ -64,7 +63,7 @@ fn all_nodes_may_restart_one_after_the_other_under_a_running_gateway() {
 
 #[test]
 fn all_processes_may_be_killed_at_once() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     let all: Vec<usize> = (0..6).collect();

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use compat_tests::mesh::{Mesh, MeshSetup, NodeSetup, Secret, files_with};
-use compat_tests::payload::{self, Random};
+use compat_tests::mesh::{Mesh, MeshSetup, NodeSetup, Secrets};
+use compat_tests::payload;
 
-use crate::seed;
+use crate::beside_others;
 
 /// Repetitions of the known text in an object. Chosen: objects inline, packed and of some stripes.
 const REPETITIONS: [usize; 4] = [1, 200, 4000, 300_000];
@@ -18,7 +18,7 @@ fn key_file(dir: &Path) -> Vec<u8> {
 
 #[test]
 fn neither_disks_nor_wires_of_nodes_show_plaintext_or_keys() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::with(MeshSetup::new(0).nodes(vec![NodeSetup::new().behind_proxy(); 6]));
     for number in 0..6 {
         let node = mesh.node(number);
@@ -59,37 +59,36 @@ fn neither_disks_nor_wires_of_nodes_show_plaintext_or_keys() {
             Some(decoded) => decoded,
             None => mesh_key,
         };
-    let secrets = [
-        Secret::new("plaintext", line.as_bytes()),
-        Secret::new("object key", format!("object-{marker}").as_bytes()),
-        Secret::new("bucket name", bucket.as_bytes()),
-        Secret::new("root key", &key_file(&gateway_dir)),
-        Secret::new("root key, first half", &key_file(&gateway_dir)[..16]),
-        Secret::new("S3 secret", root.secret_key.as_bytes()),
-        Secret::new("S3 access key", root.access_key.as_bytes()),
-        Secret::new("the gateway's mesh key", &mesh_key),
-    ];
+    let object_key = format!("object-{marker}");
+    let root_key = key_file(&gateway_dir);
+    let secrets = Secrets::new(&[
+        ("plaintext", line.as_bytes()),
+        ("object key", object_key.as_bytes()),
+        ("bucket name", bucket.as_bytes()),
+        ("root key", &root_key),
+        ("first half of the root key", &root_key[..16]),
+        ("S3 secret", root.secret_key.as_bytes()),
+        ("S3 access key", root.access_key.as_bytes()),
+        ("mesh key of the gateway", &mesh_key),
+    ]);
     let mut wires = Vec::new();
     for number in 0..6 {
         let node = mesh.node(number);
         wires.push(node.proxy.as_ref().expect("it is behind a proxy").captured());
         let on_disk: u64 = size_of(&node.dir);
         assert!(on_disk > 1 << 20, "a node's directory has {on_disk} bytes");
-        for secret in &secrets {
-            let files = files_with(secret, &node.dir);
-            assert!(files.is_empty(), "{} in {files:?}", secret.name);
-        }
+        let found = secrets.files_below(&node.dir);
+        assert!(found.is_empty(), "{found:?}");
     }
     let captured: usize = wires.iter().map(Vec::len).sum();
     let written = REPETITIONS.iter().sum::<usize>() * line.len();
     assert!(captured > written, "{captured} bytes captured of {written} written");
     for (number, wire) in wires.iter().enumerate() {
-        for secret in &secrets {
-            assert!(!secret.is_in(wire), "{} on the wire of n{number}", secret.name);
-        }
+        let found = secrets.found_in(wire);
+        assert!(found.is_empty(), "{found:?} on the wire of n{number}");
     }
     println!("{captured} bytes captured, {written} bytes of known text: no secret in any form");
-    expect_found_where_it_is(&mesh, &wires, &secrets[0], &line);
+    expect_found_where_it_is(&mesh, &wires, &secrets, &line);
 }
 
 fn size_of(dir: &Path) -> u64 {
@@ -103,21 +102,20 @@ fn size_of(dir: &Path) -> u64 {
         .sum()
 }
 
-/// The search finds what is there: a node's log names the node, wires begin in the clear, and a
-/// plaintext put onto a drive is found in every form.
-fn expect_found_where_it_is(mesh: &Mesh, wires: &[Vec<u8>], plaintext: &Secret, line: &str) {
-    let greeting = Secret::new("greeting", b"/multistream/1.0.0");
-    assert!(wires.iter().all(|wire| greeting.is_in(wire)), "no greeting was captured");
-    let peer = mesh.diagnose().peer.expect("a gateway has a peer id");
-    let named = Secret::new("the gateway's peer id", peer.as_bytes());
+/// The search finds what is there: wires begin in the clear, a node knows its gateway's peer id, and
+/// a plaintext put onto a drive is found in every form.
+fn expect_found_where_it_is(mesh: &Mesh, wires: &[Vec<u8>], secrets: &Secrets, line: &str) {
+    let greeting = Secrets::new(&[("greeting", b"/multistream/1.0.0")]);
+    let is_greeted = |wire: &Vec<u8>| !greeting.found_in(wire).is_empty();
+    assert!(wires.iter().all(is_greeted), "no greeting was captured");
     let dir = mesh.node(0).dir.clone();
-    let drive = dir.join("drive-0");
+    let planted = dir.join("drive-0/planted");
     for text in [line.to_owned(), hex::encode(line), hex::encode_upper(line)] {
-        let planted = drive.join("planted");
         fs::write(&planted, format!("{}{text}", "x".repeat(1_048_570))).expect("writes");
-        assert_eq!(files_with(plaintext, &dir), std::slice::from_ref(&planted));
-        fs::remove_file(planted).expect("removes");
+        let found = secrets.files_below(&dir);
+        assert_eq!(found, [("plaintext".to_owned(), planted.clone())].into());
+        fs::remove_file(&planted).expect("removes");
     }
-    assert!(files_with(plaintext, &dir).is_empty());
-    println!("the peer id is in {} files of n0", files_with(&named, &dir).len());
+    let log = mesh.node(0).daemon.log();
+    assert!(!log.is_empty() && dir.join("node.log").exists(), "logs are searched as well");
 }

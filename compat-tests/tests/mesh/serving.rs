@@ -1,19 +1,19 @@
 //! What clients see of a mesh in which everything works.
 
+use std::sync::atomic::Ordering;
+
 use compat_tests::ledger::Ledger;
 use compat_tests::load::{Load, Tally};
 use compat_tests::mesh::{Mesh, MeshSetup, NodeSetup};
-use compat_tests::payload::Random;
-use std::sync::atomic::Ordering;
 
-use crate::{filled, seed};
+use crate::{beside_others, filled};
 
 /// What a worker does. Chosen: enough for every kind of request.
 const STEPS: u32 = 40;
 
 #[test]
 fn six_nodes_store_list_and_return_what_clients_write() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     let tally = Tally::default();
@@ -27,7 +27,7 @@ fn six_nodes_store_list_and_return_what_clients_write() {
 
 #[test]
 fn nodes_with_several_drives_and_sizes_are_approved_by_an_operator() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let small = NodeSetup::new().drives(2).capacity("256MiB").needs_approval();
     let large = NodeSetup::new().drives(1).capacity("1GiB");
     let nodes = vec![small.clone(), small.clone(), small, large.clone(), large.clone(), large];
@@ -41,6 +41,7 @@ fn nodes_with_several_drives_and_sizes_are_approved_by_an_operator() {
 
 #[test]
 fn nothing_is_stored_before_there_are_enough_nodes() {
+    let (_turn, _) = beside_others();
     let mesh = Mesh::start(2);
     let ledger = Ledger::new(mesh.gateway().new_bucket("few"));
     let body = vec![7; 1 << 20];

@@ -12,7 +12,7 @@ use compat_tests::mesh::memory_bytes_of;
 use compat_tests::mesh::{Mesh, MeshSetup, NodeSetup, READY_MAX, WHOLE_MAX, await_true};
 use compat_tests::payload::{self, Random};
 
-use crate::{filled, is_long, seed};
+use crate::{beside_others, filled, is_long};
 
 /// Memory that a process may gain while strangers are at it. Chosen: buffers and allocator noise,
 /// far below what the strangers send.
@@ -51,7 +51,7 @@ fn opening(random: &mut Random) -> Vec<u8> {
 
 #[test]
 fn noise_on_the_ports_costs_neither_memory_nor_service() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
     let targets = [socket_of(&address_of(&mesh, "n0")), socket_of(&mesh.diagnose().addresses[0])];
@@ -123,7 +123,7 @@ fn shards(mesh: &Mesh) -> Vec<u64> {
 
 #[test]
 fn another_clusters_gateway_and_nodes_get_nothing() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let victim = Mesh::start(6);
     let mut ledger = filled(&victim, &mut random);
     victim.await_whole();
@@ -163,7 +163,7 @@ fn another_clusters_gateway_and_nodes_get_nothing() {
 
 #[test]
 fn tokens_of_another_cluster_used_ones_and_altered_ones_are_refused() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(3);
     let other = Mesh::start(0);
     let foreign = other.token(&NodeSetup::new());
@@ -190,7 +190,7 @@ fn tokens_of_another_cluster_used_ones_and_altered_ones_are_refused() {
 
 #[test]
 fn a_retired_node_is_a_stranger() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(7);
     let mut ledger = filled(&mesh, &mut random);
     let _ = mesh.gateway().datamesh(&["node", "drain", "n6"]).succeed();

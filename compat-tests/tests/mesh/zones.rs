@@ -1,13 +1,12 @@
 //! Zones fail as a whole.
 
 use compat_tests::mesh::{Mesh, MeshSetup, NodeSetup};
-use compat_tests::payload::Random;
 
-use crate::{filled, seed, write};
+use crate::{beside_others, filled, write};
 
 #[test]
 fn nodes_of_one_zone_never_share_a_stripe() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     // One zone has more nodes than a stripe survives losses.
     let mut nodes = vec![NodeSetup::new().zone("large"); 4];
     nodes.extend((1..6).map(|number| NodeSetup::new().zone(&format!("z{number}"))));
@@ -33,7 +32,7 @@ fn nodes_of_one_zone_never_share_a_stripe() {
 
 #[test]
 fn three_zones_survive_the_loss_of_two() {
-    let mut random = Random::new(seed());
+    let (_turn, mut random) = beside_others();
     let zones = ["a", "a", "b", "b", "c", "c"];
     let nodes = zones.iter().map(|zone| NodeSetup::new().zone(zone)).collect();
     let mesh = Mesh::with(MeshSetup::new(0).nodes(nodes));

@@ -48,5 +48,5 @@ mod worker;
 pub use accounting::{UsageCounter, UsageDrift};
 pub use api::*;
 pub use conditions::etag_text;
-pub use config::ObjectConfig;
+pub use config::{ObjectConfig, ReadStrategy};
 pub use service::{ObjectDeps, ObjectService};

@@ -29,4 +29,4 @@ pub use object::{
     MetadataDirective, ObjectAttributes, ObjectInfo, ObjectRead, ObjectRef, PutObject,
     RangeRequest, ReadCondition, ResolvedRange, TaggingDirective, WriteCondition, WriteReceipt,
 };
-pub use status::{DeviceReport, RepairStatus, ScrubStatus};
+pub use status::{BreakerState, DeviceReport, RepairStatus, ScrubStatus};

@@ -1,5 +1,7 @@
 //! What an operator can see.
 
+use std::time::Duration;
+
 use node_proto::{DeviceStatus, NodeId, ScrubProgress};
 
 /// Where repair stands.
@@ -32,6 +34,17 @@ pub struct ScrubStatus {
     pub devices: Vec<(node_proto::DeviceId, ScrubProgress)>,
 }
 
+/// Whether a device is relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// It is.
+    Closed,
+    /// It failed, stalled or fell behind: new shards and reads go elsewhere if they can.
+    Open,
+    /// It is being tried again.
+    HalfOpen,
+}
+
 /// One device as the gateway sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceReport {
@@ -45,6 +58,14 @@ pub struct DeviceReport {
     pub node: NodeId,
     /// Its node is being emptied: it takes no new shards.
     pub draining: bool,
+    /// Whether it is relied on.
+    pub breaker: BreakerState,
+    /// 95th percentile of how long the last reads took; `None` while too few are known.
+    pub get_p95: Option<Duration>,
+    /// 95th percentile of how long the last writes took; `None` while too few are known.
+    pub put_p95: Option<Duration>,
+    /// Requests that it has not answered.
+    pub requests_in_flight: u32,
     /// Whether shards may be missing on it.
     pub rebuilding: bool,
 }

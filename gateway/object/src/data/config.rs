@@ -7,6 +7,8 @@ use gateway_seal::RandomSource;
 use node_stripe::{Profile, ProfileError};
 use parking_lot::Mutex;
 
+pub(crate) use crate::config::ReadStrategy;
+
 /// Limits and defaults of the data path. Durations are monotonic time.
 #[derive(Clone)]
 pub(crate) struct DataConfig {
@@ -31,12 +33,26 @@ pub(crate) struct DataConfig {
     pub(crate) put_timeout: Duration,
     /// How long a device may take for one read before it counts as failed. Chosen: 30 s.
     pub(crate) get_timeout: Duration,
-    /// How long a device that failed is not chosen for new shards. Chosen: 5 s.
+    /// How long a call may go without an answer before its device is avoided. Chosen: 5 s, when a
+    /// connection without progress is given up as well.
+    pub(crate) stall_after: Duration,
+    /// How long a device that failed is avoided at first; doubles. Chosen: 5 s.
     pub(crate) breaker_open: Duration,
-    /// A read is never hedged earlier than this. Chosen: 50 ms, above a seek on a busy drive.
+    /// How long a device that keeps failing is avoided at most. Chosen: 60 s, so that one that is
+    /// well again is soon used.
+    pub(crate) breaker_open_max: Duration,
+    /// Which of several devices that would do is asked.
+    pub(crate) read_strategy: ReadStrategy,
+    /// A read is never hedged earlier than this. Chosen: 20 ms, above a seek on a drive; earlier, a
+    /// hedge costs more than it saves.
     pub(crate) hedge_delay_min: Duration,
     /// A read is always hedged after this, however slow devices were before. Chosen: 1 s.
     pub(crate) hedge_delay_max: Duration,
+    /// The last shards of a stripe are never put elsewhere as well earlier than this. Chosen:
+    /// 300 ms, above a synced group on a busy drive.
+    pub(crate) straggler_delay_min: Duration,
+    /// How long a write that may do with fewer shards waits for all of them. Chosen: 250 ms.
+    pub(crate) acknowledge_delay: Duration,
     /// Manifest ids per lease. Chosen: a lease costs one synced commit, ids are plenty.
     pub(crate) lease_ids: u64,
     /// Bytes of decoded manifest pages kept. Chosen: 64 MiB, the pages of 2 TiB.
@@ -71,6 +87,16 @@ pub(crate) struct WorkerConfig {
     pub(crate) repair_backoff_max: Duration,
     /// Bytes a second that repair and rebuild may read and write. Chosen: 256 MiB/s.
     pub(crate) repair_bytes_per_second: u64,
+    /// Bytes a second that relocation may move, within what repair may. Chosen: 128 MiB/s.
+    pub(crate) move_bytes_per_second: u64,
+    /// Bodies whose shards are moved at once. Chosen: 4; their stripes move one after the other.
+    pub(crate) move_concurrency: usize,
+    /// How long a shard stays where it was after it moved, for readers that hold the page of a
+    /// moment ago. Others fall back to parity or look again. Chosen: 30 s.
+    pub(crate) move_grace: Duration,
+    /// Time between counts of what devices hold, while they seem unevenly full and nobody changes
+    /// the layout: a count reads all pages. Chosen: 1 h.
+    pub(crate) rebalance_interval: Duration,
     /// Stripes that a rebuild works on at once. Chosen: 2.
     pub(crate) rebuild_concurrency: usize,
     /// Time between looks at the devices. Chosen: 1 s.
@@ -88,6 +114,10 @@ impl Default for WorkerConfig {
             repair_backoff_min: Duration::from_secs(1),
             repair_backoff_max: Duration::from_secs(600),
             repair_bytes_per_second: 256 << 20,
+            move_bytes_per_second: 128 << 20,
+            move_concurrency: 4,
+            move_grace: Duration::from_secs(30),
+            rebalance_interval: Duration::from_secs(3600),
             rebuild_concurrency: 2,
             device_interval: Duration::from_secs(1),
         }
@@ -106,9 +136,14 @@ impl Default for DataConfig {
             store_attempts_max: 4,
             put_timeout: Duration::from_secs(30),
             get_timeout: Duration::from_secs(30),
+            stall_after: Duration::from_secs(5),
             breaker_open: Duration::from_secs(5),
-            hedge_delay_min: Duration::from_millis(50),
+            breaker_open_max: Duration::from_secs(60),
+            read_strategy: ReadStrategy::default(),
+            hedge_delay_min: Duration::from_millis(20),
             hedge_delay_max: Duration::from_secs(1),
+            straggler_delay_min: Duration::from_millis(300),
+            acknowledge_delay: Duration::from_millis(250),
             lease_ids: 1 << 16,
             page_cache_bytes_max: 64 << 20,
             key_cache_max: 4096,

@@ -12,23 +12,30 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use node_proto::{DeviceId, Epoch, Layout, ShardService};
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::config::DataConfig;
+use super::budget::Budget;
+use super::config::{DataConfig, ReadStrategy};
 use super::rows::corrupt;
 pub(crate) use super::slot::Slot;
-use super::slot::SlotState;
+use super::slot::{SlotState, UsualLatencies};
 use crate::Fault;
 
-/// Hedges that may be saved up. Chosen; revisit with the mesh.
-const HEDGE_TOKENS_MAX: u32 = 64;
-/// Reads that earn one hedge: at most a tenth more load on devices that are all slow.
-const READS_PER_HEDGE: u32 = 10;
+/// Reads that earn one hedge: at most a twentieth more load on devices that are all slow.
+const READS_PER_HEDGE: u32 = 20;
+/// Hedged reads that may be saved up. Chosen.
+const READ_HEDGES_SAVED_MAX: u32 = 64;
+/// Stripes that earn one hedged shard. Chosen, as for reads.
+const STRIPES_PER_HEDGE: u32 = 20;
+/// Hedged shards of writes that may be saved up. Chosen: fewer, because each is a whole shard.
+const WRITE_HEDGES_SAVED_MAX: u32 = 16;
+/// How much longer than usual a write takes before it is hedged. Chosen.
+const LATE_PUT_FACTOR: u32 = 4;
 
 /// How long a device that left the layout is still found. Chosen: longer than a stripe is read for;
 /// what it held was moved before it left.
@@ -42,7 +49,11 @@ pub(crate) struct Devices {
     /// Layouts are put in place one at a time.
     applying: tokio::sync::Mutex<()>,
     config: DataConfig,
-    hedge_tokens: Mutex<u32>,
+    usual: Arc<UsualLatencies>,
+    /// Turns of round robin.
+    turns: AtomicUsize,
+    pub(crate) read_hedges: Budget,
+    pub(crate) write_hedges: Budget,
 }
 
 /// The devices of one layout.
@@ -59,13 +70,17 @@ impl Devices {
         services: &[Arc<dyn ShardService>],
         config: &DataConfig,
     ) -> Result<Self, Fault> {
-        let view = View::new(layout, services, None, config)?;
+        let usual = Arc::default();
+        let view = View::new(layout, services, None, &usual, config)?;
         metrics::gauge!("datamesh_layout_epoch").set(view.epoch().0 as f64);
         Ok(Self {
             view: ArcSwap::from_pointee(view),
             applying: tokio::sync::Mutex::new(()),
             config: config.clone(),
-            hedge_tokens: Mutex::new(HEDGE_TOKENS_MAX * READS_PER_HEDGE),
+            usual,
+            turns: AtomicUsize::new(0),
+            read_hedges: Budget::new(READS_PER_HEDGE, READ_HEDGES_SAVED_MAX),
+            write_hedges: Budget::new(STRIPES_PER_HEDGE, WRITE_HEDGES_SAVED_MAX),
         })
     }
 
@@ -105,7 +120,7 @@ impl Devices {
         if layout.epoch == old.epoch() && layout != old.layout {
             return Err(corrupt(format!("two layouts of {:?}", layout.epoch)));
         }
-        let new = View::new(layout, services, Some(&old), &self.config)?;
+        let new = View::new(layout, services, Some(&old), &self.usual, &self.config)?;
         let is_new = |slot: &&Arc<Slot>| !old.by_id.contains_key(&slot.id());
         admit(new.slots.iter().filter(is_new).cloned().collect()).await?;
         metrics::gauge!("datamesh_layout_epoch").set(new.epoch().0 as f64);
@@ -113,31 +128,35 @@ impl Devices {
         Ok(())
     }
 
-    /// How long to wait for a shard before parity is asked: the 95th percentile of the median
-    /// device, so that one slow device does not make its own slowness acceptable.
+    /// How long to wait for a shard before parity is asked: what is usual.
     pub(crate) fn hedge_delay(&self) -> Duration {
         let view = self.view.load();
-        let mut p95: Vec<Duration> = view.slots.iter().map(|slot| slot.state.get_p95()).collect();
-        p95.sort_unstable();
-        let median = p95.get(p95.len() / 2).copied().unwrap_or_default();
+        let usual = self.usual.gets.among(view.slots.iter().map(|slot| &slot.state.gets));
         let (min, max) = (self.config.hedge_delay_min, self.config.hedge_delay_max);
-        median.clamp(min, max.max(min))
+        usual.unwrap_or(min).clamp(min, max.max(min))
     }
 
-    /// Counts a read towards the hedges allowed.
-    pub(crate) fn earn_hedge(&self) {
-        let mut tokens = self.hedge_tokens.lock();
-        *tokens = (*tokens + 1).min(HEDGE_TOKENS_MAX * READS_PER_HEDGE);
+    /// How long to wait for the last shards of a stripe before they are put elsewhere as well.
+    pub(crate) fn straggler_delay(&self) -> Duration {
+        let view = self.view.load();
+        let usual = self.usual.puts.among(view.slots.iter().map(|slot| &slot.state.puts));
+        (usual.unwrap_or_default() * LATE_PUT_FACTOR).max(self.config.straggler_delay_min)
     }
 
-    /// Whether a hedge is allowed; takes it.
-    pub(crate) fn spend_hedge(&self) -> bool {
-        let mut tokens = self.hedge_tokens.lock();
-        let left = tokens.checked_sub(READS_PER_HEDGE);
-        if let Some(left) = left {
-            *tokens = left;
+    /// How willingly one of several devices that would do is used: the least first.
+    pub(crate) fn rank(&self, slot: &Slot) -> (u64, Duration) {
+        let p95 = slot.state.gets.p95().or(slot.state.puts.p95()).unwrap_or_default();
+        let load = u64::from(slot.state.in_flight());
+        match self.config.read_strategy {
+            ReadStrategy::RoundRobin => (0, Duration::ZERO),
+            ReadStrategy::LeastLoaded => (load, p95),
+            ReadStrategy::Nearest => (0, p95),
         }
-        left.is_some()
+    }
+
+    /// Where to begin among `count` equals. Without it equals would always be used in one order.
+    pub(crate) fn turn(&self, count: usize) -> usize {
+        self.turns.fetch_add(1, Ordering::Relaxed) % count.max(1)
     }
 }
 
@@ -146,6 +165,7 @@ impl View {
         layout: Layout,
         services: &[Arc<dyn ShardService>],
         old: Option<&Self>,
+        usual: &Arc<UsualLatencies>,
         config: &DataConfig,
     ) -> Result<Self, Fault> {
         layout.check().map_err(|error| corrupt(format!("an unusable layout: {error}")))?;
@@ -162,7 +182,9 @@ impl View {
                 layout: device.clone(),
                 draining: layout.is_draining(device.id),
                 service: Arc::clone(service),
-                state: state.unwrap_or_else(|| Arc::new(SlotState::new(config))),
+                state: state.unwrap_or_else(|| {
+                    Arc::new(SlotState::new(device.id, Arc::clone(usual), config))
+                }),
             })
         };
         let slots: Vec<Arc<Slot>> = layout.devices.iter().zip(services).map(slot).collect();

@@ -17,13 +17,18 @@
 //! them without a commit is swept.
 //! *Cancellation:* every future here may be dropped; what it stored becomes garbage.
 
+mod background;
+mod breaker;
+mod budget;
 mod cache;
 pub(crate) mod config;
 pub(crate) mod devices;
 mod digest;
 mod digest_lanes;
+mod fetch;
 mod hashing;
 mod keys;
+mod latency;
 pub(crate) mod lease;
 pub(crate) mod manifest;
 pub(crate) mod memory;
@@ -92,6 +97,7 @@ pub(crate) struct Inner {
     pub(crate) closing: AtomicBool,
     pub(crate) repaired_shards: AtomicU64,
     pub(crate) failed_repairs: AtomicU64,
+    pub(crate) background: background::Background,
     damage: mpsc::Sender<Damage>,
 }
 
@@ -224,6 +230,10 @@ impl DataPath {
             address: slot.layout.address.clone(),
             node: slot.layout.node,
             draining: slot.draining,
+            breaker: slot.state.breaker.state(),
+            get_p95: slot.state.gets.p95(),
+            put_p95: slot.state.puts.p95(),
+            requests_in_flight: slot.state.in_flight(),
             rebuilding: slot.state.rebuilding.load(Ordering::Acquire),
         };
         self.inner.devices.view().slots().iter().map(report).collect()
@@ -261,6 +271,7 @@ impl DataPath {
     pub(crate) async fn shutdown(&self) {
         self.inner.closing.store(true, Ordering::Release);
         self.supervisor.stop().await;
+        self.inner.background.drain().await;
         if let Err(fault) = crate::worker::observe_devices(&self.inner, Marks::Now).await {
             tracing::warn!(%fault, "the state of the devices was not recorded");
         }
@@ -307,6 +318,7 @@ impl Inner {
             closing: AtomicBool::new(false),
             repaired_shards: AtomicU64::new(0),
             failed_repairs: AtomicU64::new(0),
+            background: background::Background::default(),
             damage,
         };
         Ok((inner, Queues { discards, damages }))

@@ -214,6 +214,31 @@ impl Placement {
         if first.free_bytes >= second.free_bytes { first.device } else { second.device }
     }
 
+    /// All groups.
+    pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
+        self.groups.read().values().cloned().collect()
+    }
+
+    /// A group that starts with `devices`, in this order, and has nobody else that new stripes
+    /// could not go to; made if there is none.
+    ///
+    /// # Errors
+    /// [`Fault`] when it cannot be recorded.
+    pub(crate) async fn starting_with(&self, devices: Vec<DeviceId>) -> Result<Arc<Group>, Fault> {
+        let view = self.devices.view();
+        let is_fit = |device: &DeviceId| view.member(*device).is_some_and(|slot| !slot.draining);
+        let fits = |group: &&Arc<Group>| {
+            group.devices.starts_with(&devices)
+                && group.devices.iter().skip(devices.len()).all(is_fit)
+                && (group.devices.len() == devices.len() || are_apart(&view, &group.devices))
+        };
+        let found = self.groups.read().values().find(fits).cloned();
+        match found {
+            Some(group) => Ok(group),
+            None => self.create(&view, devices).await,
+        }
+    }
+
     async fn create(&self, view: &View, devices: Vec<DeviceId>) -> Result<Arc<Group>, Fault> {
         let _creating = self.creating.lock().await;
         for _ in 0..CREATE_ATTEMPTS_MAX {

@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! - every byte handed out was authenticated by its chunk's tag;
-//! - data shards are asked first; parity only for shards that are missing, damaged or late, and
-//!   then only the columns that are needed;
+//! - data shards are asked first; parity only for shards that are missing, damaged, late or on a
+//!   device that is avoided, and then only the columns that are needed;
 //! - it fails only when fewer than `k` shards are intact and reachable.
 //!
 //! *Cancellation:* dropping the future abandons the reads.
@@ -14,14 +14,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use gateway_seal::{ChunkIndex, ChunkPosition, ChunkSealer};
 use node_proto::{ByteRange, GetShardError, ShardIndex};
 use node_stripe::{ChunkPlace, Restorer, StripeChunk, StripeGeometry, shard_root};
-use tokio::time::Instant;
 
 use super::Inner;
 use super::devices::Slot;
+use super::fetch::{Fetch, Fetched, Read};
 use super::manifest::Stripe;
 use super::memory::Buffer;
 use super::rows::corrupt;
@@ -116,7 +115,8 @@ pub(crate) async fn read(
     for _ in 0..=stripe.geometry.shard_count() {
         let mut fetch = Fetch::new(data, stripe, &needed, bad);
         let fetched = Arc::new(fetch.run().await?);
-        bad = fetch.failed_for_good;
+        bad = fetch.failed_for_good();
+        fetch.follow_late();
         let (opening, from) = (Arc::clone(&window), Arc::clone(&fetched));
         let wanted = Arc::clone(&chunks);
         let work_len = window.plaintext().len() + fetched.restored_from_len_bytes();
@@ -166,9 +166,9 @@ fn open(
     for chunk in chunks {
         let place = geometry.locate(*chunk).expect("a chunk of this geometry");
         match fetched.ranges.get(&place.shard) {
-            Some((range, bytes)) => {
+            Some(Read { from, range, bytes }) => {
                 let sealed = &bytes[place.offset_bytes - range.start..][..place.sealed_len_bytes];
-                opening.open(*chunk, place.shard, sealed);
+                opening.open(*chunk, *from, sealed);
             }
             None => rows.entry(place.offset_bytes).or_default().push((*chunk, place)),
         }
@@ -216,7 +216,8 @@ async fn blame(
 ) -> Result<ShardSet, Fault> {
     let read = |shard: &ShardIndex| refused.contains(*shard);
     let mut found = ShardSet::default();
-    fetched.ranges.keys().copied().filter(read).for_each(|shard| found.insert(shard));
+    let sources = fetched.ranges.values().map(|read| read.from);
+    sources.filter(read).for_each(|shard| found.insert(shard));
     let Some(restoration) = fetched.restoration.as_ref().filter(|_| found != refused) else {
         return Ok(found);
     };
@@ -275,30 +276,15 @@ pub(crate) fn slot_of(
     Ok(data.devices.slot(*device))
 }
 
-/// The needed columns of the needed shards.
-struct Fetched {
-    /// Those that were read.
-    ranges: BTreeMap<ShardIndex, (Range<usize>, Bytes)>,
-    /// What the others are made from.
-    restoration: Option<Restoration>,
-}
-
 /// Shards to be made from others, while their chunks are opened.
-struct Restoration {
-    restorer: Restorer,
+pub(crate) struct Restoration {
+    pub(crate) restorer: Restorer,
     /// In the order in which the restorer makes them.
-    wanted: Vec<ShardIndex>,
+    pub(crate) wanted: Vec<ShardIndex>,
     /// The columns that the sources hold.
-    hull: Range<usize>,
+    pub(crate) hull: Range<usize>,
     /// In the order in which the restorer takes them.
-    sources: Vec<Bytes>,
-}
-
-impl Fetched {
-    /// Bytes that must be decoded from.
-    fn restored_from_len_bytes(&self) -> usize {
-        self.restoration.as_ref().map_or(0, |from| from.hull.len() * from.sources.len())
-    }
+    pub(crate) sources: Vec<Bytes>,
 }
 
 impl Restoration {
@@ -335,254 +321,4 @@ impl Restoration {
         let mut made: Vec<&mut [u8]> = made.iter_mut().map(Vec::as_mut_slice).collect();
         self.restorer.restore(&sources, &mut made).expect("equal ranges in whole columns");
     }
-}
-
-type Answer = (u64, Result<Bytes, GetShardError>);
-
-struct Asked {
-    shard: ShardIndex,
-    range: Range<usize>,
-    late_at: Instant,
-    is_late: bool,
-}
-
-/// One attempt to get the needed columns.
-struct Fetch<'a> {
-    data: &'a Arc<Inner>,
-    stripe: &'a Stripe,
-    needed: &'a BTreeMap<ShardIndex, Range<usize>>,
-    geometry: StripeGeometry,
-    have: BTreeMap<ShardIndex, Vec<(Range<usize>, Bytes)>>,
-    asked: BTreeMap<u64, Asked>,
-    next_ask: u64,
-    answers: FuturesUnordered<BoxFuture<'static, Answer>>,
-    /// Shards that did not answer properly in this attempt.
-    failed: ShardSet,
-    /// Those of them that further attempts need not try.
-    failed_for_good: ShardSet,
-    /// Shards whose lateness was allowed a hedge.
-    hedged: ShardSet,
-}
-
-impl<'a> Fetch<'a> {
-    fn new(
-        data: &'a Arc<Inner>,
-        stripe: &'a Stripe,
-        needed: &'a BTreeMap<ShardIndex, Range<usize>>,
-        bad: ShardSet,
-    ) -> Self {
-        Self {
-            data,
-            stripe,
-            needed,
-            geometry: stripe.geometry,
-            have: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            next_ask: 0,
-            answers: FuturesUnordered::new(),
-            failed: bad,
-            failed_for_good: bad,
-            hedged: ShardSet::default(),
-        }
-    }
-
-    async fn run(&mut self) -> Result<Fetched, Fault> {
-        for (shard, range) in self.needed {
-            self.ask(*shard, range.clone())?;
-        }
-        loop {
-            let missing = self.missing();
-            if missing.is_empty() {
-                return Ok(self.fetched(None));
-            }
-            let to_restore = ShardSet(missing.0 & (self.failed.0 | self.hedged.0));
-            if !to_restore.is_empty() {
-                let k = usize::from(self.geometry.k());
-                // What is merely late is made as well, once there is enough to make it from.
-                let hull = self.hull(missing);
-                let sources = self.sources(&hull);
-                if sources.len() >= k {
-                    return self.restoring(missing, hull, &sources);
-                }
-                let hull = self.hull(to_restore);
-                let source_count = self.sources(&hull).len();
-                if source_count < k {
-                    self.ask_more(to_restore, &hull, source_count)?;
-                }
-            }
-            if self.answers.is_empty() {
-                let readable = (0..self.geometry.shard_count())
-                    .filter(|index| !self.failed.contains(ShardIndex(*index)))
-                    .count();
-                return Err(unreadable(self.stripe, readable));
-            }
-            self.wait().await;
-        }
-    }
-
-    /// Asks a shard's device for a range, unless the shard failed already.
-    fn ask(&mut self, shard: ShardIndex, range: Range<usize>) -> Result<(), Fault> {
-        if self.failed.contains(shard) {
-            return Ok(());
-        }
-        let slot = slot_of(self.data, self.stripe, shard)?.filter(|slot| slot.is_up());
-        let Some(slot) = slot else {
-            self.failed.insert(shard);
-            return Ok(());
-        };
-        let id = self.next_ask;
-        self.next_ask += 1;
-        let key = self.stripe.shard_key(shard);
-        let bytes = ByteRange { offset_bytes: range.start as u64, len_bytes: range.len() as u64 };
-        self.data.devices.earn_hedge();
-        let late_at = Instant::now() + self.data.devices.hedge_delay();
-        self.asked.insert(id, Asked { shard, range, late_at, is_late: false });
-        self.answers.push(async move { (id, slot.get(key, bytes).await) }.boxed());
-        Ok(())
-    }
-
-    /// Asks as many further shards as it takes to have `k` sources for `hull`.
-    fn ask_more(
-        &mut self,
-        to_restore: ShardSet,
-        hull: &Range<usize>,
-        source_count: usize,
-    ) -> Result<(), Fault> {
-        let mut expected = source_count
-            + self
-                .asked
-                .values()
-                .filter(|asked| !asked.is_late && covers(&asked.range, hull))
-                .count();
-        for shard in (0..self.geometry.shard_count()).map(ShardIndex) {
-            if expected >= usize::from(self.geometry.k()) {
-                break;
-            }
-            let is_asked = |asked: &Asked| asked.shard == shard && covers(&asked.range, hull);
-            if to_restore.contains(shard)
-                || self.failed.contains(shard)
-                || self.have_covering(shard, hull).is_some()
-                || self.asked.values().any(is_asked)
-            {
-                continue;
-            }
-            self.ask(shard, hull.clone())?;
-            if !self.failed.contains(shard) {
-                metrics::counter!("datamesh_stripe_parity_reads_total").increment(1);
-                expected += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for an answer, or until one is late.
-    async fn wait(&mut self) {
-        let on_time = self.asked.values().filter(|asked| !asked.is_late);
-        let late_at = on_time.map(|asked| asked.late_at).min();
-        let lateness = async {
-            match late_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            answer = self.answers.next() => if let Some(answer) = answer { self.take(answer) },
-            () = lateness => self.note_lateness(),
-        }
-    }
-
-    fn note_lateness(&mut self) {
-        let now = Instant::now();
-        for asked in self.asked.values_mut().filter(|asked| asked.late_at <= now) {
-            if !asked.is_late
-                && !self.hedged.contains(asked.shard)
-                && self.data.devices.spend_hedge()
-            {
-                metrics::counter!("datamesh_stripe_hedges_total").increment(1);
-                self.hedged.insert(asked.shard);
-            }
-            asked.is_late = true;
-        }
-    }
-
-    fn take(&mut self, (id, result): Answer) {
-        let Some(Asked { shard, range, .. }) = self.asked.remove(&id) else { return };
-        match result {
-            Ok(bytes) => self.have.entry(shard).or_default().push((range, bytes)),
-            Err(error) => {
-                self.failed.insert(shard);
-                if matches!(error, GetShardError::NotFound { .. } | GetShardError::Damaged { .. }) {
-                    self.failed_for_good.insert(shard);
-                    let mut found = ShardSet::default();
-                    found.insert(shard);
-                    self.data.report_damage(self.stripe, found);
-                }
-                tracing::debug!(%error, "reading around a shard");
-            }
-        }
-    }
-
-    fn have_covering(&self, shard: ShardIndex, range: &Range<usize>) -> Option<Bytes> {
-        let (have, bytes) = self.have.get(&shard)?.iter().find(|(have, _)| covers(have, range))?;
-        Some(bytes.slice(range.start - have.start..range.end - have.start))
-    }
-
-    fn missing(&self) -> ShardSet {
-        let mut missing = ShardSet::default();
-        for (shard, range) in self.needed {
-            if self.have_covering(*shard, range).is_none() {
-                missing.insert(*shard);
-            }
-        }
-        missing
-    }
-
-    /// The columns that hold everything needed of `shards`.
-    fn hull(&self, shards: ShardSet) -> Range<usize> {
-        let ranges = || {
-            self.needed.iter().filter(|(shard, _)| shards.contains(**shard)).map(|(_, range)| range)
-        };
-        let start = ranges().map(|range| range.start).min().unwrap_or(0);
-        start..ranges().map(|range| range.end).max().unwrap_or(start)
-    }
-
-    fn sources(&self, hull: &Range<usize>) -> BTreeMap<ShardIndex, Bytes> {
-        let covering = |shard: &ShardIndex| Some((*shard, self.have_covering(*shard, hull)?));
-        self.have.keys().filter_map(covering).collect()
-    }
-
-    fn restoring(
-        &self,
-        wanted: ShardSet,
-        hull: Range<usize>,
-        sources: &BTreeMap<ShardIndex, Bytes>,
-    ) -> Result<Fetched, Fault> {
-        let wanted: Vec<ShardIndex> =
-            self.needed.keys().copied().filter(|shard| wanted.contains(*shard)).collect();
-        let present: Vec<ShardIndex> = sources.keys().copied().collect();
-        let restorer = Restorer::new(&self.geometry, &present, &wanted)
-            .map_err(|error| corrupt(error.to_string()))?;
-        let sources = restorer.sources().iter().map(|shard| sources[shard].clone()).collect();
-        Ok(self.fetched(Some(Restoration { restorer, wanted, hull, sources })))
-    }
-
-    fn fetched(&self, restoration: Option<Restoration>) -> Fetched {
-        let is_made = |shard: &ShardIndex| {
-            restoration.as_ref().is_some_and(|restoration| restoration.wanted.contains(shard))
-        };
-        let mut ranges = BTreeMap::new();
-        for (shard, range) in self.needed {
-            if !is_made(shard)
-                && let Some(bytes) = self.have_covering(*shard, range)
-            {
-                ranges.insert(*shard, (range.clone(), bytes));
-            }
-        }
-        Fetched { ranges, restoration }
-    }
-}
-
-fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
-    outer.start <= inner.start && inner.end <= outer.end
 }

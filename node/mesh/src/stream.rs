@@ -9,7 +9,7 @@
 
 use async_trait::async_trait;
 use futures::{AsyncRead, AsyncWrite};
-use node_proto::PeerKey;
+use node_proto::{PeerKey, wire::LaneKind};
 
 /// A substream of some connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -41,6 +41,24 @@ impl LaneClass {
             Self::Control => 0,
             Self::Upload => 1,
             Self::Download => 2,
+        }
+    }
+
+    /// How it is told to the other side.
+    pub(crate) fn kind(self) -> LaneKind {
+        match self {
+            Self::Control => LaneKind::Control,
+            Self::Upload => LaneKind::Upload,
+            Self::Download => LaneKind::Download,
+        }
+    }
+
+    /// What the other side told.
+    pub(crate) fn from_kind(kind: LaneKind) -> Self {
+        match kind {
+            LaneKind::Control => Self::Control,
+            LaneKind::Upload => Self::Upload,
+            LaneKind::Download => Self::Download,
         }
     }
 

@@ -63,6 +63,7 @@ pub struct Mesh {
     server: Server,
     nodes: Arc<Mutex<Vec<Arc<Node>>>>,
     setup: MeshSetup,
+    proxy: Option<Proxy>,
     uninvited: AtomicUsize,
     /// Removed after all processes are gone.
     dir: Arc<TempDir>,
@@ -127,9 +128,10 @@ impl Mesh {
             .prefix("mesh-")
             .tempdir_in(parent)
             .expect("the target directory is writable");
-        let server = start_gateway(&setup, dir.path());
+        let proxy = setup.is_behind_proxy.then(Proxy::start);
+        let server = start_gateway(&setup, dir.path(), proxy.as_ref());
         let (nodes, dir) = (Arc::new(Mutex::new(Vec::new())), Arc::new(dir));
-        let mesh = Self { server, nodes, setup, uninvited: AtomicUsize::new(0), dir };
+        let mesh = Self { server, nodes, setup, proxy, uninvited: AtomicUsize::new(0), dir };
         mesh.add(&mesh.setup.nodes.clone());
         mesh
     }
@@ -148,6 +150,12 @@ impl Mesh {
     #[must_use]
     pub fn gateway(&self) -> &Server {
         &self.server
+    }
+
+    /// What nodes reach the gateway through, if it was asked for.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
     }
 
     /// A signing client of the gateway.
@@ -507,7 +515,7 @@ fn node_daemon(dir: &Path, namespace: Option<&str>) -> Daemon {
     Daemon::new(line, &dir.join("node.log"))
 }
 
-fn start_gateway(setup: &MeshSetup, dir: &Path) -> Server {
+fn start_gateway(setup: &MeshSetup, dir: &Path, proxy: Option<&Proxy>) -> Server {
     let data_dir = dir.join("gateway");
     let port = free_port(&setup.host);
     let mut server = Setup::new().data_dir(&data_dir);
@@ -518,8 +526,13 @@ fn start_gateway(setup: &MeshSetup, dir: &Path) -> Server {
         let listen = format!("{}:{port}", setup.host);
         return server.arguments(&["--domain", "localhost", "--mesh", &listen]).start();
     }
+    if let Some(proxy) = proxy {
+        let target = format!("{}:{port}", setup.host).parse::<SocketAddr>();
+        proxy.set_target(target.expect("an address and a port"));
+    }
     let config = dir.join("gateway.toml");
-    fs::write(&config, setup.gateway_file(&data_dir, port)).expect("the directory is writable");
+    let text = setup.gateway_file(&data_dir, port, proxy.map(Proxy::address));
+    fs::write(&config, text).expect("the directory is writable");
     let config = config.to_str().expect("the target directory's path is UTF-8");
     server.command(&["gateway", "--config", config]).start()
 }

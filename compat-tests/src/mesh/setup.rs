@@ -1,6 +1,7 @@
 //! What a mesh of a test is started with, and the configuration files that say so.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// One storage node.
@@ -72,6 +73,7 @@ pub struct MeshSetup {
     pub(super) discovery: bool,
     pub(super) settings: Vec<(String, String)>,
     pub(super) is_embedded: bool,
+    pub(super) is_behind_proxy: bool,
     pub(super) environment: Vec<(String, String)>,
 }
 
@@ -91,6 +93,7 @@ impl MeshSetup {
             discovery: true,
             settings: Vec::new(),
             is_embedded: false,
+            is_behind_proxy: false,
             environment: Vec::new(),
         }
     }
@@ -130,6 +133,13 @@ impl MeshSetup {
         self
     }
 
+    /// Lets nodes reach the gateway only through a [`super::Proxy`].
+    #[must_use]
+    pub fn behind_proxy(mut self) -> Self {
+        self.is_behind_proxy = true;
+        self
+    }
+
     /// `datamesh server --mesh` with six drives of its own instead of a gateway without drives.
     #[must_use]
     pub fn embedded(mut self) -> Self {
@@ -138,7 +148,12 @@ impl MeshSetup {
     }
 
     /// The gateway's configuration file.
-    pub(super) fn gateway_file(&self, data_dir: &Path, mesh_port: u16) -> String {
+    pub(super) fn gateway_file(
+        &self,
+        data_dir: &Path,
+        mesh_port: u16,
+        advertise: Option<SocketAddr>,
+    ) -> String {
         let mut text = format!("data = {:?}\n", data_dir.display().to_string());
         text += "s3 = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\ndomains = [\"localhost\"]\n";
         text += "log_format = \"json\"\n";
@@ -148,6 +163,9 @@ impl MeshSetup {
             let _ = writeln!(text, "{name} = {value}");
         }
         let _ = writeln!(text, "mesh.listen = [\"{}:{mesh_port}\"]", self.host);
+        if let Some(advertise) = advertise {
+            let _ = writeln!(text, "mesh.advertise = [\"{advertise}\"]");
+        }
         let _ = writeln!(text, "mesh.discovery = {}", self.discovery);
         for (name, value) in tables {
             let _ = writeln!(text, "{name} = {value}");

@@ -19,7 +19,10 @@ fn key_file(dir: &Path) -> Vec<u8> {
 #[test]
 fn neither_disks_nor_wires_of_nodes_show_plaintext_or_keys() {
     let (_turn, mut random) = beside_others();
-    let mesh = Mesh::with(MeshSetup::new(0).nodes(vec![NodeSetup::new().behind_proxy(); 6]));
+    let mesh = Mesh::with(MeshSetup::new(0).behind_proxy());
+    let gateway_proxy = mesh.proxy().expect("the gateway is behind a proxy");
+    gateway_proxy.capture();
+    mesh.add(&vec![NodeSetup::new().behind_proxy(); 6]);
     for number in 0..6 {
         let node = mesh.node(number);
         node.proxy.as_ref().expect("it is behind a proxy").capture();
@@ -80,12 +83,13 @@ fn neither_disks_nor_wires_of_nodes_show_plaintext_or_keys() {
         let found = secrets.files_below(&node.dir);
         assert!(found.is_empty(), "{found:?}");
     }
+    wires.push(gateway_proxy.captured());
     let captured: usize = wires.iter().map(Vec::len).sum();
     let written = REPETITIONS.iter().sum::<usize>() * line.len();
     assert!(captured > written, "{captured} bytes captured of {written} written");
     for (number, wire) in wires.iter().enumerate() {
         let found = secrets.found_in(wire);
-        assert!(found.is_empty(), "{found:?} on the wire of n{number}");
+        assert!(found.is_empty(), "{found:?} on wire {number}");
     }
     println!("{captured} bytes captured, {written} bytes of known text: no secret in any form");
     expect_found_where_it_is(&mesh, &wires, &secrets, &line);

@@ -203,6 +203,8 @@ pub fn meter(hour: u32, account: AccountId, bucket: BucketId, dimension: Dimensi
 
 /// Keys of the `ctl` table: a kind, then the kind's own key.
 pub mod ctl {
+    use node_proto::{Epoch, PeerKey, TokenId};
+
     use super::{AccountId, BucketId, DeviceId, PlacementGroupId};
 
     /// The [`crate::record::BucketRecord`] of a name.
@@ -276,6 +278,60 @@ pub mod ctl {
     #[must_use]
     pub fn layout() -> Vec<u8> {
         b"layout".to_vec()
+    }
+
+    /// The [`crate::record::LayoutRevisionRecord`] of an epoch.
+    #[must_use]
+    pub fn layout_revision(epoch: Epoch) -> Vec<u8> {
+        [&b"layout-history/"[..], &epoch.0.to_be_bytes()].concat()
+    }
+
+    /// Prefix of all layout revisions.
+    #[must_use]
+    pub fn layout_revision_prefix() -> Vec<u8> {
+        b"layout-history/".to_vec()
+    }
+
+    /// The [`crate::record::LayoutIdsRecord`].
+    #[must_use]
+    pub fn layout_ids() -> Vec<u8> {
+        b"layout-ids".to_vec()
+    }
+
+    /// The [`crate::record::StagedLayoutRecord`].
+    #[must_use]
+    pub fn staged_layout() -> Vec<u8> {
+        b"layout-staged".to_vec()
+    }
+
+    /// A [`crate::record::NodeRecord`].
+    #[must_use]
+    pub fn node(peer: PeerKey) -> Vec<u8> {
+        [&b"node/"[..], &peer.0].concat()
+    }
+
+    /// Prefix of all node records.
+    #[must_use]
+    pub fn node_prefix() -> Vec<u8> {
+        b"node/".to_vec()
+    }
+
+    /// A [`crate::record::TokenRecord`].
+    #[must_use]
+    pub fn join_token(id: TokenId) -> Vec<u8> {
+        [&b"join-token/"[..], &id.0].concat()
+    }
+
+    /// Prefix of all join tokens.
+    #[must_use]
+    pub fn join_token_prefix() -> Vec<u8> {
+        b"join-token/".to_vec()
+    }
+
+    /// The [`crate::record::AvailabilityRecord`].
+    #[must_use]
+    pub fn availability() -> Vec<u8> {
+        b"availability".to_vec()
     }
 
     /// A [`crate::record::DeviceRecord`].

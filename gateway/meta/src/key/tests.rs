@@ -196,6 +196,17 @@ fn ctl_rows_have_golden_bytes() {
     assert_eq!(ctl::bucket_key(BUCKET, 2), named(b"bucket-key/", bucket, &[0, 0, 0, 2]));
     assert_eq!(ctl::bucket_key_prefix(BUCKET), named(b"bucket-key/", bucket, b""));
     assert_eq!(ctl::layout(), b"layout");
+    let epoch = node_proto::Epoch(7);
+    assert_eq!(ctl::layout_revision(epoch), b"layout-history/\0\0\0\0\0\0\0\x07");
+    assert_eq!(ctl::layout_revision_prefix(), b"layout-history/");
+    assert_eq!(ctl::layout_ids(), b"layout-ids");
+    assert_eq!(ctl::staged_layout(), b"layout-staged");
+    let peer = node_proto::PeerKey([b'p'; 32]);
+    assert_eq!(ctl::node(peer), [&b"node/"[..], &[b'p'; 32]].concat());
+    assert_eq!(ctl::node_prefix(), b"node/");
+    assert_eq!(ctl::join_token(node_proto::TokenId(*b"12345678")), b"join-token/12345678");
+    assert_eq!(ctl::join_token_prefix(), b"join-token/");
+    assert_eq!(ctl::availability(), b"availability");
     assert_eq!(ctl::device(DeviceId(7)), b"device/\0\0\0\x07");
     assert_eq!(ctl::placement_group(GROUP), b"placement-group/1234");
     assert_eq!(ctl::placement_group_prefix(), b"placement-group/");

@@ -8,31 +8,41 @@
 //! length and that many bytes; *sequence* is a varint count and the items; *option* is `0`, or `1`
 //! and the value; *bool* is one byte, `0` or `1`; alternatives start with their number as a varint.
 
+mod availability;
 mod bucket;
 mod device;
 mod gc;
 mod job;
 mod key_material;
 mod layout;
+mod layout_ids;
+mod layout_revision;
 mod lease;
 mod manifest;
+mod node;
 mod object;
 mod outcome;
 mod part;
 mod placement_group;
 mod repair;
+mod staged_layout;
+mod token;
 mod upload;
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use availability::{AvailabilityRecord, DeviceAvailability};
 pub use bucket::BucketRecord;
 pub use device::{DeviceRecord, RebuildState};
 pub use gc::GcRecord;
 pub use job::{JobKind, JobRecord, JobState};
 pub use key_material::{AccountKeyRecord, BucketKeyRecord};
+pub use layout_ids::LayoutIdsRecord;
+pub use layout_revision::LayoutRevisionRecord;
 pub use lease::LeaseRecord;
 pub use manifest::{InlineRecord, ManifestPage, PartTableEntry, PartTablePage, StripeRecord};
+pub use node::{Membership, NodeRecord};
 pub use object::{
     Body, ChecksumAlgorithm, ChecksumType, ETag, ObjectKind, ObjectMetadata, ObjectRecord,
     StoredChecksum, SystemHeaders,
@@ -41,6 +51,8 @@ pub use outcome::OutcomeRecord;
 pub use part::PartRecord;
 pub use placement_group::PlacementGroupRecord;
 pub use repair::RepairRecord;
+pub use staged_layout::{LayoutChange, StagedLayoutRecord};
+pub use token::TokenRecord;
 pub use upload::UploadRecord;
 
 /// Why bytes are not a record.

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use node_proto::{
-    DeviceId, DeviceUuid, Epoch, ManifestId, OpeningId, PlacementGroupId, ShardRoot, StripeSeq,
-    UnixMillis,
+    DeviceId, DeviceUuid, Epoch, ManifestId, NodeId, NodeState, OpeningId, PeerKey,
+    PlacementGroupId, ShardRoot, StripeSeq, TokenId, UnixMillis, join::OfferedDrive,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -45,6 +45,7 @@ fn decode_all(bytes: &[u8]) -> Result<(), TestCaseError> {
         Ok(())
     }
     one::<AccountKeyRecord>(bytes)?;
+    one::<AvailabilityRecord>(bytes)?;
     one::<BucketKeyRecord>(bytes)?;
     one::<BucketRecord>(bytes)?;
     one::<DeviceRecord>(bytes)?;
@@ -52,8 +53,13 @@ fn decode_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     one::<InlineRecord>(bytes)?;
     one::<JobRecord>(bytes)?;
     one::<node_proto::Layout>(bytes)?;
+    one::<LayoutIdsRecord>(bytes)?;
+    one::<LayoutRevisionRecord>(bytes)?;
     one::<LeaseRecord>(bytes)?;
     one::<ManifestPage>(bytes)?;
+    one::<NodeRecord>(bytes)?;
+    one::<StagedLayoutRecord>(bytes)?;
+    one::<TokenRecord>(bytes)?;
     one::<ObjectRecord>(bytes)?;
     one::<OutcomeRecord>(bytes)?;
     one::<PartRecord>(bytes)?;
@@ -566,4 +572,58 @@ fn small_records_have_golden_bytes() {
     check(&RepairRecord { attempts: 2, suspects: 0b101 }, &["01", "02", "05"]);
     check(&OutcomeRecord::Applied, &["01", "00"]);
     check(&OutcomeRecord::GuardFailed { guard_index: 200 }, &["01", "01", "c801"]);
+}
+
+#[test]
+fn records_of_the_cluster_have_golden_bytes() {
+    const PEER_HEX: &str = "0909090909090909090909090909090909090909090909090909090909090909";
+    let peer = PeerKey([9; 32]);
+    let node = NodeRecord {
+        membership: Membership::Pending { is_preapproved: true },
+        name: "n".into(),
+        zone: Some("z".into()),
+        version: "1".into(),
+        addresses: vec!["/a".into()],
+        drives: vec![OfferedDrive { path: "/d".into(), mount_point: true, capacity_bytes: 300 }],
+        token: TokenId([5; 8]),
+        first_seen: MILLIS,
+    };
+    let tail = ["016e", "01017a", "0131", "01022f61", "01022f6401ac02", "0505050505050505"];
+    let tail = [tail.concat().as_str(), MILLIS_HEX].concat();
+    check(&node, &["01", "0001", &tail]);
+    let membership = Membership::Member { node: NodeId(300) };
+    check(&NodeRecord { membership, ..node.clone() }, &["01", "01ac02", &tail]);
+    let membership = Membership::Retired { node: NodeId(2), since: UnixMillis(3) };
+    check(&NodeRecord { membership, ..node }, &["01", "020203", &tail]);
+    let token = TokenRecord {
+        proof_key: [9; 32],
+        zone: Some("z".into()),
+        name: None,
+        is_approved: true,
+        is_revoked: false,
+        created: UnixMillis(1),
+        expires: UnixMillis(2),
+        used_by: Some(peer),
+    };
+    let golden = ["01", PEER_HEX, "01017a", "00", "01", "00", "01", "02", "01", PEER_HEX];
+    check(&token, &golden);
+    let what = "w".to_owned();
+    let revision = LayoutRevisionRecord { changed_at: UnixMillis(3), what, layout: vec![2, 7] };
+    check(&revision, &["01", "03", "0177", "020207"]);
+    check(&LayoutIdsRecord { next_node: 1, next_device: 300 }, &["01", "01", "ac02"]);
+    let device = DeviceAvailability { device: DeviceId(4), observed_ms: 300, up_ms: 5 };
+    let availability = AvailabilityRecord { as_of: UnixMillis(6), devices: vec![device] };
+    check(&availability, &["01", "06", "01", "04", "ac02", "05"]);
+    let node = NodeId(2);
+    let changes = vec![
+        LayoutChange::AddNode { peer },
+        LayoutChange::AddDrives { node },
+        LayoutChange::RemoveNode { node },
+        LayoutChange::SetZone { node, zone: Some("z".into()) },
+        LayoutChange::SetState { node, state: NodeState::Draining },
+        LayoutChange::Rename { node, name: "n".into() },
+    ];
+    let staged = StagedLayoutRecord { base: Epoch(7), staged_at: UnixMillis(8), changes };
+    let golden = ["01", "07", "08", "06", "00", PEER_HEX, "0102", "0202", "030201017a", "040201"];
+    check(&staged, &[&golden.concat(), "0502016e"]);
 }

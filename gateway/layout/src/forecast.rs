@@ -143,6 +143,50 @@ impl Preview {
     }
 }
 
+/// What is known of devices.
+struct Known<'a> {
+    told: BTreeMap<DeviceId, &'a DeviceUsage>,
+    unavailability: &'a BTreeMap<DeviceId, f64>,
+}
+
+impl Known<'_> {
+    fn used_bytes(&self, id: DeviceId) -> u64 {
+        self.told.get(&id).map_or(0, |usage| usage.used_bytes)
+    }
+
+    /// What the device says now, or what it said when it came into the layout.
+    fn capacity_bytes(&self, layout: &Layout, id: DeviceId) -> u64 {
+        match self.told.get(&id) {
+            Some(usage) if usage.capacity_bytes > 0 => usage.capacity_bytes,
+            _ => layout.device(id).map_or(0, |device| device.capacity_bytes),
+        }
+    }
+
+    fn unavailability(&self, id: DeviceId) -> f64 {
+        self.unavailability.get(&id).copied().unwrap_or(1.0 - PRIOR_AVAILABILITY)
+    }
+
+    fn device(&self, layout: &Layout, id: DeviceId, then: &Side<'_>, total: u64) -> DeviceForecast {
+        let device = layout.device(id).expect("it is in one of the layouts");
+        let used_bytes = self.used_bytes(id);
+        // Nothing moves where nothing can be placed.
+        let target_bytes = match then.odds.code {
+            None => used_bytes,
+            Some(_) => then.target_bytes(id, total),
+        };
+        DeviceForecast {
+            device: id,
+            node: device.node,
+            failure_domain: device.failure_domain.clone(),
+            capacity_bytes: self.capacity_bytes(layout, id),
+            used_bytes,
+            target_bytes,
+            availability: 1.0 - self.unavailability(id),
+            is_up: self.told.get(&id).is_some_and(|usage| usage.is_up),
+        }
+    }
+}
+
 /// What the devices of one layout are like.
 struct Side<'a> {
     layout: &'a Layout,
@@ -160,39 +204,22 @@ pub(crate) fn forecast(
     unavailability: &BTreeMap<DeviceId, f64>,
     settings: &Settings,
 ) -> Preview {
-    let told: BTreeMap<DeviceId, &DeviceUsage> =
-        usage.iter().map(|usage| (usage.device, usage)).collect();
-    let down = |id: DeviceId| unavailability.get(&id).copied().unwrap_or(1.0 - PRIOR_AVAILABILITY);
-    let capacity = |layout: &Layout, id: DeviceId| match told.get(&id) {
-        Some(usage) if usage.capacity_bytes > 0 => usage.capacity_bytes,
-        _ => layout.device(id).map_or(0, |device| device.capacity_bytes),
-    };
-    let side = |layout| Side::new(layout, |id| capacity(layout, id), down, settings);
-    let (now, then) = (side(before), side(after));
-    let total: u64 = usage.iter().map(|usage| usage.used_bytes).fold(0, u64::saturating_add);
-    let devices: Vec<DeviceForecast> = all_devices(before, after)
+    let told = usage.iter().map(|usage| (usage.device, usage)).collect();
+    let known = Known { told, unavailability };
+    let (now, then) = (Side::new(before, &known, settings), Side::new(after, &known, settings));
+    let ids: BTreeSet<DeviceId> =
+        before.devices.iter().chain(&after.devices).map(|device| device.id).collect();
+    let total = ids.iter().map(|id| known.used_bytes(*id)).fold(0, u64::saturating_add);
+    let devices: Vec<DeviceForecast> = ids
         .into_iter()
         .map(|id| {
             let layout = if after.device(id).is_some() { after } else { before };
-            let device = layout.device(id).expect("it is in one of them");
-            DeviceForecast {
-                device: id,
-                node: device.node,
-                failure_domain: device.failure_domain.clone(),
-                capacity_bytes: capacity(layout, id),
-                used_bytes: told.get(&id).map_or(0, |usage| usage.used_bytes),
-                target_bytes: then.target_bytes(id, total),
-                availability: 1.0 - down(id),
-                is_up: told.get(&id).is_some_and(|usage| usage.is_up),
-            }
+            known.device(layout, id, &then, total)
         })
         .collect();
-    let moved_bytes = if then.shares.is_empty() {
-        0
-    } else {
-        devices.iter().map(DeviceForecast::outgoing_bytes).fold(0, u64::saturating_add)
-    };
-    let verdict = verdict(&now, &then, total, |id| capacity(after, id), settings);
+    let moved_bytes =
+        devices.iter().map(DeviceForecast::outgoing_bytes).fold(0, u64::saturating_add);
+    let verdict = verdict(&now, &then, total, &known, settings);
     Preview {
         base: before.epoch,
         changes,
@@ -210,27 +237,18 @@ pub(crate) fn forecast(
     }
 }
 
-fn all_devices(before: &Layout, after: &Layout) -> BTreeSet<DeviceId> {
-    before.devices.iter().chain(&after.devices).map(|device| device.id).collect()
-}
-
 impl<'a> Side<'a> {
-    fn new(
-        layout: &'a Layout,
-        capacity: impl Fn(DeviceId) -> u64,
-        down: impl Fn(DeviceId) -> f64,
-        settings: &Settings,
-    ) -> Self {
+    fn new(layout: &'a Layout, known: &Known<'_>, settings: &Settings) -> Self {
         let mut domains: BTreeMap<&str, Vec<(DeviceId, u64)>> = BTreeMap::new();
         for device in layout.devices.iter().filter(|device| !layout.is_draining(device.id)) {
             let domain = domains.entry(&device.failure_domain).or_default();
-            domain.push((device.id, capacity(device.id)));
+            domain.push((device.id, known.capacity_bytes(layout, device.id)));
         }
         let domains: Vec<Vec<(DeviceId, u64)>> = domains.into_values().collect();
         let code = Code::for_domains(domains.len(), settings);
         let shares = code.map(|code| shares::even_shares(&domains, code.width()));
         let shares = shares.unwrap_or_default();
-        let odds = Odds::new(&domains, code, &shares, down);
+        let odds = Odds::new(&domains, code, &shares, |id| known.unavailability(id));
         Self { layout, shares, odds }
     }
 
@@ -264,13 +282,13 @@ fn verdict(
     now: &Side<'_>,
     then: &Side<'_>,
     total: u64,
-    capacity: impl Fn(DeviceId) -> u64,
+    known: &Known<'_>,
     settings: &Settings,
 ) -> Verdict {
     let fits = |side: &Side<'_>| {
         side.shares.keys().all(|id| {
-            let room = capacity(*id);
-            room == 0 || side.layout.device(*id).is_none() || side.target_bytes(*id, total) <= room
+            let room = known.capacity_bytes(side.layout, *id);
+            room == 0 || side.target_bytes(*id, total) <= room
         })
     };
     if fits(now) && !fits(then) {

@@ -23,8 +23,9 @@ use crate::{
         ADDRESS_LEN_BYTES_MAX, CAPACITY_BYTES_MAX, PATH_LEN_BYTES_MAX, PENDING_NODES_MAX,
         VERSION_LEN_BYTES_MAX,
     },
+    local::LOCAL_NAME,
     names::{InvalidName, free_name, validate_node_name},
-    nodes::Approval,
+    nodes::{Approval, is_pending},
     rows::{Stored, put, unchanged},
 };
 
@@ -261,24 +262,22 @@ impl Cluster {
             Ok(stored) => stored,
             Err(reason) => return Ok(Some(refused(reason))),
         };
-        let _exclusive = self.exclusive().await;
+        let exclusive = self.exclusive().await;
         let layout = self.refresh()?.layout;
         if layout.gateways.contains(&peer) {
             return Ok(Some(refused("this is a gateway of the cluster, not a node")));
         }
-        let others = self.node_records().await?;
-        let is_pending =
-            |record: &NodeRecord| matches!(record.membership, Membership::Pending { .. });
-        let others: Vec<&NodeRecord> =
-            others.iter().filter(|(other, _)| *other != peer).map(|(_, s)| &s.record).collect();
-        if others.iter().filter(|record| is_pending(record)).count() >= PENDING_NODES_MAX {
+        let mut others = self.known().await?.records;
+        others.remove(&peer);
+        others.retain(|_, record| is_pending(record));
+        if others.len() >= PENDING_NODES_MAX {
             return Ok(Some(JoinAnswer::Busy));
         }
         let token = &stored.record;
         let is_taken = |name: &str| {
-            name == crate::local::LOCAL_NAME
+            name == LOCAL_NAME
                 || layout.nodes.iter().any(|node| node.name == name)
-                || others.iter().any(|record| is_pending(record) && record.name == name)
+                || others.values().any(|record| record.name == name)
         };
         let record = NodeRecord {
             membership: Membership::Pending { is_preapproved: token.is_approved },
@@ -299,7 +298,7 @@ impl Cluster {
         if !self.commit(guards, vec![put(token_key, &used), put(node_key, &record)]).await? {
             return Ok(None);
         }
-        drop(_exclusive);
+        drop(exclusive);
         tracing::info!(%peer, token = %id, name = record.name, "a node asks to join");
         self.note_seen(peer);
         self.pending_or_approved(peer, &record).await

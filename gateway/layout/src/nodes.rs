@@ -24,7 +24,7 @@ use crate::{
     forecast::DeviceUsage,
     local::LOCAL_NAME,
     names::{validate_node_name, validate_zone},
-    plan::{Planned, Records, new_drives, plan},
+    plan::{PlanError, Planned, Records, new_drives, plan},
     rows::{Stored, delete, put, unchanged},
 };
 
@@ -120,8 +120,6 @@ impl Cluster {
                 None => self.local_report(&layout, Some(node)),
             });
         }
-        let is_pending =
-            |record: &NodeRecord| matches!(record.membership, Membership::Pending { .. });
         let pending = records.into_iter().filter(|(_, record)| is_pending(record));
         let mut all: Vec<NodeReport> =
             pending.map(|(peer, record)| self.pending_report(peer, record, &staged)).collect();
@@ -246,8 +244,14 @@ impl Cluster {
         record.zone = approval.zone.or(record.zone);
         let before = self.refresh()?;
         let change = LayoutChange::AddNode { peer };
-        let guards = vec![unchanged(ctl::node(peer), Some(&stored.row))];
+        let mut guards = vec![unchanged(ctl::node(peer), Some(&stored.row))];
         let mut known = self.known().await?;
+        let is_other = |(other, known): (&PeerKey, &NodeRecord)| {
+            *other != peer && is_pending(known) && known.name == record.name
+        };
+        if known.records.iter().any(is_other) {
+            return Err(PlanError::NameTaken { name: record.name }.into());
+        }
         known.records.insert(peer, record.clone());
         if approval.is_staged {
             let ops = vec![put(ctl::node(peer), &record)];
@@ -255,8 +259,13 @@ impl Cluster {
             return Ok(before.layout);
         }
         let ids = self.unused_ids(&before.layout)?;
-        let planned = plan(&before.layout, ids, &[change], &known.records)?;
-        Ok(self.commit_plan(&before, planned, &known, guards, Vec::new()).await?)
+        let planned = plan(&before.layout, ids, std::slice::from_ref(&change), &known.records)?;
+        let mut ops = Vec::new();
+        if let Some((guard, op)) = self.unstage(|staged| *staged == change)? {
+            guards.push(guard);
+            ops.push(op);
+        }
+        Ok(self.commit_plan(&before, planned, &known, guards, ops).await?)
     }
 
     /// Sends a node that waits away; its token is void from then on.
@@ -277,6 +286,10 @@ impl Cluster {
         if let Some(token) = self.read::<TokenRecord>(&token_key)? {
             guards.push(unchanged(token_key.clone(), Some(&token.row)));
             ops.push(put(token_key, &TokenRecord { is_revoked: true, ..token.record }));
+        }
+        if let Some((guard, op)) = self.unstage(|c| *c == LayoutChange::AddNode { peer })? {
+            guards.push(guard);
+            ops.push(op);
         }
         if !self.commit(guards, ops).await? {
             return Err(RejectError::Conflict { node: node.to_owned() });
@@ -364,7 +377,8 @@ impl Cluster {
         if !is_forced && held_shards > 0 {
             return Err(RetireError::HoldsShards { node: node.to_owned(), held_shards });
         }
-        Ok(self.commit_plan(&before, planned, &known, Vec::new(), Vec::new()).await?)
+        let (guards, ops) = self.unstage(|change| names_node(change, id))?.into_iter().unzip();
+        Ok(self.commit_plan(&before, planned, &known, guards, ops).await?)
     }
 
     /// What an operator means: a node that is not retired.
@@ -381,8 +395,7 @@ impl Cluster {
                     return Ok(Found::Local);
                 }
                 None => self.known().await?.records.into_iter().find_map(|(peer, record)| {
-                    let is_pending = matches!(record.membership, Membership::Pending { .. });
-                    (is_pending && record.name == node).then_some(peer)
+                    (is_pending(&record) && record.name == node).then_some(peer)
                 }),
             },
         };
@@ -439,6 +452,22 @@ impl Cluster {
         }
         Ok(layout)
     }
+}
+
+/// Whether a change is about a node of the layout.
+fn names_node(change: &LayoutChange, id: NodeId) -> bool {
+    match change {
+        LayoutChange::AddNode { .. } => false,
+        LayoutChange::AddDrives { node }
+        | LayoutChange::RemoveNode { node }
+        | LayoutChange::SetZone { node, .. }
+        | LayoutChange::SetState { node, .. }
+        | LayoutChange::Rename { node, .. } => *node == id,
+    }
+}
+
+pub(crate) fn is_pending(record: &NodeRecord) -> bool {
+    matches!(record.membership, Membership::Pending { .. })
 }
 
 fn status(node: &LayoutNode) -> NodeStatus {

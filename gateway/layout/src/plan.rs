@@ -252,7 +252,13 @@ impl Planner<'_> {
         Ok(format!("node {old} is called {name}"))
     }
 
+    /// Whether a node has the name, or the gateway's own drives have it without being told.
     fn is_taken(&self, name: &str) -> bool {
+        let is_local = name == LOCAL_NAME && self.index(NodeId::LOCAL).is_none();
+        is_local || self.has_node(name)
+    }
+
+    fn has_node(&self, name: &str) -> bool {
         self.planned.layout.nodes.iter().any(|node| node.name == name)
     }
 
@@ -265,7 +271,7 @@ impl Planner<'_> {
         let index = match self.index(id) {
             Some(index) => index,
             None if id == NodeId::LOCAL => {
-                let name = free_name(LOCAL_NAME, |name| self.is_taken(name));
+                let name = free_name(LOCAL_NAME, |name| self.has_node(name));
                 let (zone, state) = (String::new(), NodeState::Active);
                 self.planned
                     .layout

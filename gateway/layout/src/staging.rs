@@ -132,6 +132,23 @@ impl Cluster {
         Ok(Staged::new(record))
     }
 
+    /// What takes changes that make no sense any more out of what is staged, if there are any.
+    pub(crate) fn unstage(
+        &self,
+        is_void: impl Fn(&LayoutChange) -> bool,
+    ) -> Result<Option<(Guard, Op)>, StoreError> {
+        let Some(stored) = self.stored_stage()? else { return Ok(None) };
+        let mut record = stored.record;
+        let len = record.changes.len();
+        record.changes.retain(|change| !is_void(change));
+        let op = match record.changes.len() {
+            same if same == len => return Ok(None),
+            0 => delete(ctl::staged_layout()),
+            _ => put(ctl::staged_layout(), &record),
+        };
+        Ok(Some((unchanged(ctl::staged_layout(), Some(&stored.row)), op)))
+    }
+
     /// Forgets what is staged. Whether there was something.
     ///
     /// # Errors

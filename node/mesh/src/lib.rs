@@ -14,24 +14,26 @@
 //! [`ShardService`]: node_proto::ShardService
 
 mod address;
-#[path = "lane/call.rs"]
-mod call;
 mod config;
 mod connection;
 mod driver;
 mod host;
 mod identity;
 mod join;
+mod lane;
+mod lanes;
 mod mesh;
+mod remote;
 mod roster;
+mod serve;
 mod stream;
 mod telemetry;
 mod transport;
 
 pub use address::InvalidAddress;
-pub use call::CallError;
 pub use config::{MeshConfig, Security};
 pub use host::{Host, LayoutRefused};
 pub use identity::Identity;
+pub use lane::CallError;
 pub use mesh::{Mesh, PeerReport, StartMeshError};
 pub use transport::SetupError;

@@ -22,6 +22,7 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
+use node_proto::PeerKey;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     StartMeshError, address,
     connection::{Answer, Behaviour, Event, Known},
+    identity::peer_key,
     roster::Roster,
     stream::LaneClass,
 };
@@ -132,6 +134,7 @@ pub(crate) struct Driver {
     pub(crate) members: watch::Receiver<Members>,
     pub(crate) stop: CancellationToken,
     pub(crate) lookups: Lookups,
+    pub(crate) arrivals: mpsc::Sender<PeerKey>,
     /// Addresses listened on, and whether others were configured to be told instead.
     pub(crate) listening: Arc<Mutex<Vec<Multiaddr>>>,
     pub(crate) advertises_listening: bool,
@@ -218,17 +221,16 @@ impl Driver {
         let left: Vec<PeerId> = known.difference(&current).copied().collect();
         let parts = self.swarm.behaviour_mut();
         parts.lanes.expel(&left);
-        for peer in &current {
-            if members.get(peer).is_some_and(|addresses| !addresses.is_empty()) {
-                parts.lanes.forgive(peer);
-            }
-        }
         for peer in &left {
             if let Some(kad) = parts.kad.inner_mut().as_mut() {
                 kad.remove_peer(peer);
             }
         }
         *known = current;
+        for (peer, addresses) in members.iter().filter(|(_, addresses)| !addresses.is_empty()) {
+            tracing::trace!(%peer, count = addresses.len(), "addresses were announced");
+            self.arrived(peer);
+        }
         for (peer, _) in self.roster.all() {
             self.route(&peer);
         }
@@ -301,6 +303,7 @@ impl Driver {
     fn on_part(&mut self, event: PartsEvent) {
         match event {
             PartsEvent::Lanes(Event::Unreached { peer }) => self.find(peer, None),
+            PartsEvent::Lanes(Event::Arrived { peer }) => self.arrived(&peer),
             PartsEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.roster.runs(&peer_id, &info.agent_version);
                 self.roster.learn(&peer_id, &info.listen_addrs);
@@ -315,6 +318,14 @@ impl Driver {
                 }
             }
             PartsEvent::Identify(_) | PartsEvent::Ping(_) | PartsEvent::Kad(_) => {}
+        }
+    }
+
+    fn arrived(&mut self, peer: &PeerId) {
+        self.swarm.behaviour_mut().lanes.forgive(peer);
+        if let Some(key) = peer_key(peer) {
+            // Without room the news is dropped: whoever wants the peer tries again by itself.
+            let _ = self.arrivals.try_send(key);
         }
     }
 
@@ -333,7 +344,7 @@ impl Driver {
             .collect();
         if !addresses.is_empty() {
             self.roster.learn(&peer, &addresses);
-            self.swarm.behaviour_mut().lanes.forgive(&peer);
+            self.arrived(&peer);
         }
         self.route(&peer);
         for waiting in self.lookups.waiting.remove(&peer).into_iter().flatten() {

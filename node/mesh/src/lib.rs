@@ -23,6 +23,7 @@ mod join;
 mod lane;
 mod lanes;
 mod mesh;
+mod net;
 mod remote;
 mod roster;
 mod serve;

@@ -1,40 +1,28 @@
 //! The mesh as the rest of the process sees it.
 //!
 //! *Cancellation:* every future may be dropped; what it asked for may still happen.
-//! *Limits:* [`COMMANDS_MAX`] requests to the connections wait at a time, [`INBOUND_MAX`] inbound
-//! streams wait to be served, [`LANES_MAX`] are served and [`JOINS_MAX`] joins are answered.
+//! *Limits:* [`LANES_MAX`] lanes are served and [`JOINS_MAX`] joins answered at a time; more wait
+//! where the connections hold them, and are refused there when there is no room left.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use libp2p::{
-    Multiaddr, PeerId, Swarm,
-    connection_limits::{Behaviour as ConnectionLimits, ConnectionLimits as Limits},
-    swarm::{self, behaviour::toggle::Toggle},
-};
+use libp2p::{Multiaddr, PeerId};
 use node_proto::{
     DeviceId, Epoch, JoinAnswer, JoinRequest, Layout, PeerKey, ShardService, SignedLayout,
 };
-use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     CallError, Host, InvalidAddress, MeshConfig, SetupError, address,
-    connection::{self, Behaviour, Inbound, Known},
-    driver::{self, Abandoned, Command, Driver, Lookups, Members, Parts},
+    connection::Inbound,
     identity::{peer_id, peer_key},
     join,
-    roster::Roster,
-    stream::{InboundLane, LaneClass, LaneStream, OpenLaneError, OpenLanes},
-    transport,
+    lanes::Lanes,
+    net::Net,
+    stream::{InboundLane, OpenLanes},
+    telemetry,
 };
-
-/// Requests to the connections that wait. Chosen: an opening of every class of every node.
-const COMMANDS_MAX: usize = 1024;
-
-/// Inbound streams that wait to be served. Chosen: serving begins at once unless overloaded.
-const INBOUND_MAX: usize = 256;
 
 /// Lanes that are served at a time. Chosen: what a gateway opens to a node, times some gateways.
 const LANES_MAX: usize = 4096;
@@ -42,30 +30,8 @@ const LANES_MAX: usize = 4096;
 /// Joins that are answered at a time. Chosen: each takes a commit.
 const JOINS_MAX: usize = 32;
 
-/// Connections being set up by others at a time. Chosen: every class of some 80 nodes at once; a
-/// handshake holds some ten kilobytes.
-const PENDING_INBOUND_MAX: u32 = 256;
-
-/// Connections that we are setting up at a time. Chosen.
-const PENDING_OUTBOUND_MAX: u32 = 1024;
-
-/// Connections in all. Chosen: three classes of a thousand nodes.
-const ESTABLISHED_MAX: u32 = 4096;
-
-/// How long a connection without streams lives that is kept for no other reason. Chosen.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long an opening may take, dialling included. Chosen: a dial and a negotiation.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long starting waits for the addresses listened on. Chosen: they are there at once.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How long shutting down waits for tasks. Chosen.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Streams of one connection that are negotiated at a time. Chosen.
-const NEGOTIATING_MAX: usize = 64;
 
 /// Why the mesh did not start.
 #[derive(Debug, thiserror::Error)]
@@ -122,20 +88,13 @@ pub struct Mesh {
 }
 
 struct Inner {
-    peer: PeerKey,
-    roster: Arc<Roster>,
-    commands: mpsc::Sender<Command>,
-    members: watch::Sender<Members>,
-    advertised: Vec<Multiaddr>,
-    listening: Arc<Mutex<Vec<Multiaddr>>>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    connections: TaskTracker,
+    net: Arc<Net>,
+    lanes: Lanes,
 }
 
 impl std::fmt::Debug for Mesh {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Mesh({})", self.inner.peer)
+        write!(f, "Mesh({})", self.peer())
     }
 }
 
@@ -145,78 +104,24 @@ impl Mesh {
     /// # Errors
     /// [`StartMeshError`].
     pub async fn start(config: MeshConfig, host: Arc<dyn Host>) -> Result<Self, StartMeshError> {
-        let keypair = config.identity.keypair();
-        let own = keypair.public().to_peer_id();
-        let listen = parse_all(&config.listen)?;
-        let advertised = parse_all(&config.advertise)?;
-        let bootstrap = config.bootstrap.iter().map(|text| address::parse_with_peer(text));
-        let bootstrap = bootstrap.collect::<Result<Vec<_>, _>>()?;
-
-        let roster = Arc::new(Roster::new(own, &bootstrap));
-        let (inbound_sender, inbound) = mpsc::channel(INBOUND_MAX);
-        let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
-        let (members, members_receiver) = watch::channel(Members::default());
-        let connections = TaskTracker::new();
-        let transport = transport::build(&keypair, config.security, Arc::clone(&roster) as _)?;
-        let kad = config.discovery.then(|| driver::kademlia(own));
-        let parts = Parts {
-            limits: ConnectionLimits::new(limits()),
-            lanes: Behaviour::new(Arc::clone(&roster), config.is_gateway, inbound_sender),
-            identify: Known::new(driver::identify(&keypair), Arc::clone(&roster)),
-            ping: Known::new(driver::ping(), Arc::clone(&roster)),
-            kad: Known::new(Toggle::from(kad), Arc::clone(&roster)),
-        };
-        let mut swarm = Swarm::new(transport, parts, own, swarm_config(connections.clone()));
-        for address in &advertised {
-            swarm.add_external_address(address.clone());
-        }
-        let inner = Arc::new(Inner {
-            peer: config.identity.peer(),
-            roster: Arc::clone(&roster),
-            commands,
-            members,
-            advertised,
-            listening: Arc::default(),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            connections,
-        });
-        let abandoned = Arc::<Abandoned>::default();
-        let mut driver = Driver {
-            swarm,
-            roster,
-            commands: command_receiver,
-            abandoned: Arc::clone(&abandoned),
-            members: members_receiver,
-            stop: inner.stop.clone(),
-            lookups: Lookups::default(),
-            listening: Arc::clone(&inner.listening),
-            advertises_listening: inner.advertised.is_empty(),
-        };
-        driver.listen(&listen, LISTEN_TIMEOUT).await?;
-        driver.dial_bootstrap(&bootstrap);
-        inner.tasks.spawn(driver.run());
-        inner.tasks.spawn(accept(Arc::clone(&inner), inbound, host));
-        Ok(Self { inner })
+        let (net, inbound, arrivals) = Net::start(&config).await?;
+        let opener = Arc::clone(&net) as Arc<dyn OpenLanes>;
+        let lanes = Lanes::new(net.peer, opener, Arc::clone(&host), config.budget_bytes);
+        net.tasks.spawn(accept(Arc::clone(&net), inbound, lanes.clone(), host));
+        net.tasks.spawn(welcome(net.stop.clone(), arrivals, lanes.clone()));
+        Ok(Self { inner: Arc::new(Inner { net, lanes }) })
     }
 
     /// Who this process is.
     #[must_use]
     pub fn peer(&self) -> PeerKey {
-        self.inner.peer
+        self.inner.net.peer
     }
 
     /// What others should dial: multiaddresses without the peer id.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
-        if !self.inner.advertised.is_empty() {
-            return self.inner.advertised.iter().map(Multiaddr::to_string).collect();
-        }
-        let listening = self.inner.listening.lock();
-        let others: Vec<_> = listening.iter().filter(|a| !address::is_loopback(a)).collect();
-        // A loopback address is of use only where there is no other.
-        let useful = if others.is_empty() { listening.iter().collect() } else { others };
-        useful.into_iter().map(Multiaddr::to_string).collect()
+        self.inner.net.addresses().iter().map(Multiaddr::to_string).collect()
     }
 
     /// Who may connect, and where to find them. Who is no longer named is disconnected; addresses
@@ -225,10 +130,28 @@ impl Mesh {
         let nodes = layout.nodes.iter().filter_map(|node| node.peer);
         let members: HashMap<PeerId, Vec<Multiaddr>> = nodes
             .chain(layout.gateways.iter().copied())
-            .map(|peer| (peer_id(peer), usable(addresses.get(&peer))))
+            .map(|peer| (peer_id(peer), usable(addresses.get(&peer).map(Vec::as_slice))))
             .collect();
-        self.inner.roster.set_members(&members);
-        self.inner.members.send_replace(Arc::new(members));
+        self.inner.net.set_members(members);
+        self.inner.lanes.set_layout(layout);
+    }
+
+    /// A device of a peer; the same for the same pair while the peer is in the layout.
+    #[must_use]
+    pub fn device(&self, peer: PeerKey, device: DeviceId) -> Arc<dyn ShardService> {
+        self.inner.lanes.device(peer, device)
+    }
+
+    /// Sends a layout to a peer and waits until it is in force there; answers the epoch in force.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn push_layout(
+        &self,
+        peer: PeerKey,
+        layout: &SignedLayout,
+    ) -> Result<Epoch, CallError> {
+        self.inner.lanes.push_layout(peer, layout).await
     }
 
     /// Asks a gateway to join, over a connection of its own. `gateway` need not be in a layout.
@@ -241,18 +164,9 @@ impl Mesh {
         addresses: &[String],
         request: &JoinRequest,
     ) -> Result<JoinAnswer, CallError> {
-        let mut dialled = usable(Some(&addresses.to_vec()));
-        dialled.extend(self.inner.roster.addresses(&peer_id(gateway)));
-        if dialled.is_empty() {
-            let reason = "no address of it is known".to_owned();
-            return Err(CallError::Unreachable { peer: gateway, reason });
-        }
-        let open = self.inner.ask(gateway, |answer| Command::Join {
-            peer: peer_id(gateway),
-            addresses: dialled,
-            answer,
-        });
-        let mut stream = open.await.map_err(|error| CallError::from_open(gateway, &error))?;
+        let known = usable(Some(addresses));
+        let opened = self.inner.net.open_join(gateway, known).await;
+        let mut stream = opened.map_err(|error| CallError::from_open(gateway, &error))?;
         join::ask(gateway, &mut stream, request).await
     }
 
@@ -260,21 +174,22 @@ impl Mesh {
     #[must_use]
     pub fn peers(&self) -> Vec<PeerReport> {
         let mut reports: Vec<PeerReport> = Vec::new();
-        for (id, known) in self.inner.roster.all() {
+        for (id, known) in self.inner.net.roster.all() {
             let Some(peer) = peer_key(&id) else { continue };
+            let figures = self.inner.lanes.figures(peer);
             reports.push(PeerReport {
                 peer,
                 is_connected: known.connections > 0,
                 addresses: known.addresses().iter().map(Multiaddr::to_string).collect(),
                 security: known.security.map(str::to_owned),
-                round_trip: known.round_trip,
-                lanes: 0,
-                requests_in_flight: 0,
-                sent_bytes: 0,
-                received_bytes: 0,
-                epoch: None,
-                version: known.version,
-                last_error: known.last_error,
+                round_trip: figures.round_trip.or(known.round_trip),
+                lanes: figures.lanes,
+                requests_in_flight: figures.requests_in_flight,
+                sent_bytes: figures.sent_bytes,
+                received_bytes: figures.received_bytes,
+                epoch: figures.epoch,
+                version: figures.version.or(known.version),
+                last_error: figures.last_error.or(known.last_error),
             });
         }
         reports.sort_by_key(|report| report.peer);
@@ -286,11 +201,8 @@ impl Mesh {
     /// # Errors
     /// [`CallError`] when nobody knows, or discovery is off.
     pub async fn find(&self, peer: PeerKey) -> Result<Vec<String>, CallError> {
-        let (answer, found) = oneshot::channel();
-        let command = Command::Find { peer: peer_id(peer), answer };
-        self.inner.commands.send(command).await.map_err(|_| CallError::Closed)?;
-        let found = tokio::time::timeout(OPEN_TIMEOUT, found).await;
-        let addresses = found.map_err(|_| CallError::TimedOut { peer })?.unwrap_or_default();
+        let found = self.inner.net.find(peer).await;
+        let addresses = found.map_err(|error| CallError::from_open(peer, &error))?;
         if addresses.is_empty() {
             let reason = "no member knows where it is".to_owned();
             return Err(CallError::Unreachable { peer, reason });
@@ -301,17 +213,14 @@ impl Mesh {
     /// Changes whenever a peer connects or goes.
     #[must_use]
     pub fn connected(&self) -> watch::Receiver<u64> {
-        self.inner.roster.changes()
+        self.inner.net.roster.changes()
     }
 
     /// Closes every connection and waits for what is under way.
     pub async fn shutdown(&self) {
-        self.inner.stop.cancel();
-        self.inner.tasks.close();
-        self.inner.connections.close();
         let ended = async {
-            self.inner.tasks.wait().await;
-            self.inner.connections.wait().await;
+            self.inner.lanes.shutdown().await;
+            self.inner.net.shutdown().await;
         };
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
             tracing::warn!("the mesh was shut down with tasks still running");
@@ -319,95 +228,72 @@ impl Mesh {
     }
 }
 
-impl Inner {
-    /// Sends a command and waits for the stream that it opens.
-    async fn ask(
-        &self,
-        peer: PeerKey,
-        command: impl FnOnce(connection::Answer) -> Command,
-    ) -> Result<LaneStream, OpenLaneError> {
-        let (answer, opened) = oneshot::channel();
-        let opening = async {
-            let sent = self.commands.send(command(answer)).await;
-            sent.map_err(|_| OpenLaneError::Closed)?;
-            opened.await.unwrap_or_else(|_| {
-                let reason = "the connection was closed".to_owned();
-                Err(OpenLaneError::Unreachable { peer, reason })
-            })
-        };
-        let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
-        opened.unwrap_or(Err(OpenLaneError::TimedOut { peer }))
-    }
-}
-
-/// Opens lanes' streams.
-struct Opener {
-    inner: Arc<Inner>,
-    abandoned: Arc<Abandoned>,
-}
-
-#[async_trait]
-impl OpenLanes for Opener {
-    async fn open(&self, peer: PeerKey, class: LaneClass) -> Result<LaneStream, OpenLaneError> {
-        let id = peer_id(peer);
-        self.inner.ask(peer, |answer| Command::Open { peer: id, class, answer }).await
-    }
-
-    fn abandon(&self, peer: PeerKey, class: LaneClass) {
-        self.abandoned.add(peer_id(peer), class);
-    }
-}
-
 /// Hands inbound streams to those who serve them.
-async fn accept(inner: Arc<Inner>, mut inbound: mpsc::Receiver<Inbound>, host: Arc<dyn Host>) {
+async fn accept(
+    net: Arc<Net>,
+    mut inbound: mpsc::Receiver<Inbound>,
+    lanes: Lanes,
+    host: Arc<dyn Host>,
+) {
     let joins = Arc::new(Semaphore::new(JOINS_MAX));
+    let served = Arc::new(Semaphore::new(LANES_MAX));
     loop {
         let stream = tokio::select! {
-            () = inner.stop.cancelled() => return,
+            () = net.stop.cancelled() => return,
             stream = inbound.recv() => stream,
         };
         let Some(stream) = stream else { return };
+        let stop = net.stop.clone();
+        let room = if stream.is_join { &joins } else { &served };
+        let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
+            // Waiting here would hold up everybody; dropping resets the stream, which its opener
+            // sees.
+            telemetry::refused_stream(if stream.is_join { "joins" } else { "lanes" });
+            continue;
+        };
         if stream.is_join {
-            let Ok(permit) = Arc::clone(&joins).acquire_owned().await else { return };
-            let (inner, host) = (Arc::clone(&inner), Arc::clone(&host));
-            inner.tasks.clone().spawn(async move {
-                answer_join(&inner, stream, &*host).await;
+            let host = Arc::clone(&host);
+            net.tasks.spawn(async move {
+                answer_join(&stop, stream, &*host).await;
+                drop(permit);
+            });
+        } else {
+            let Inbound { peer, stream, .. } = stream;
+            let serving = lanes.serve(InboundLane { peer, stream });
+            net.tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = serving => {}
+                }
                 drop(permit);
             });
         }
     }
 }
 
-async fn answer_join(inner: &Inner, mut inbound: Inbound, host: &dyn Host) {
+/// Lets lanes try a peer at once that has just connected or told where it is.
+async fn welcome(stop: CancellationToken, mut arrivals: mpsc::Receiver<PeerKey>, lanes: Lanes) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            arrived = arrivals.recv() => match arrived {
+                Some(peer) => lanes.retry_now(peer),
+                None => return,
+            },
+        }
+    }
+}
+
+async fn answer_join(stop: &CancellationToken, mut inbound: Inbound, host: &dyn Host) {
     let answering = join::answer(inbound.peer, &mut inbound.stream, host);
     tokio::select! {
-        () = inner.stop.cancelled() => {}
+        () = stop.cancelled() => {}
         () = answering => {}
     }
 }
 
-fn limits() -> Limits {
-    Limits::default()
-        .with_max_pending_incoming(Some(PENDING_INBOUND_MAX))
-        .with_max_pending_outgoing(Some(PENDING_OUTBOUND_MAX))
-        .with_max_established(Some(ESTABLISHED_MAX))
-}
-
-fn swarm_config(connections: TaskTracker) -> swarm::Config {
-    let executor = move |task| {
-        connections.spawn(task);
-    };
-    swarm::Config::with_executor(executor)
-        .with_idle_connection_timeout(IDLE_TIMEOUT)
-        .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
-}
-
-fn parse_all(texts: &[String]) -> Result<Vec<Multiaddr>, InvalidAddress> {
-    texts.iter().map(|text| address::parse(text)).collect()
-}
-
 /// The addresses among `texts` that can be dialled; what others announced may be anything.
-fn usable(texts: Option<&Vec<String>>) -> Vec<Multiaddr> {
+fn usable(texts: Option<&[String]>) -> Vec<Multiaddr> {
     let parsed = texts.into_iter().flatten().filter_map(|text| address::parse(text).ok());
     parsed.filter(address::is_dialable).take(node_proto::join::ADDRESSES_MAX).collect()
 }

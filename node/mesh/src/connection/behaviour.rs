@@ -245,8 +245,16 @@ impl Behaviour {
         telemetry::connection(label, 1.0);
         self.roster.connected(&peer);
         self.established.insert(id, Established { peer, label, purpose, works: false });
-        if event.endpoint.is_listener() && self.roster.standing(&peer) == Standing::Stranger {
-            self.strangers.insert(id, (peer, Instant::now()));
+        match self.roster.standing(&peer) {
+            Standing::Stranger if event.endpoint.is_listener() => {
+                self.strangers.insert(id, (peer, Instant::now()));
+            }
+            Standing::Member if event.endpoint.is_listener() => {
+                // It is up, so it may be dialled at once.
+                self.forgive(&peer);
+                self.act(ToSwarm::GenerateEvent(Event::Arrived { peer }));
+            }
+            _ => {}
         }
         for answer in dial.into_iter().flat_map(|dial| dial.waiting) {
             let protocol = purpose.map_or(SHARD_PROTOCOL, Purpose::protocol);

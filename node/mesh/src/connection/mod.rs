@@ -75,6 +75,11 @@ pub(crate) struct Inbound {
 /// What the owner of the connections is told.
 #[derive(Debug)]
 pub(crate) enum Event {
+    /// A member connected here.
+    Arrived {
+        /// The peer.
+        peer: PeerId,
+    },
     /// A peer could not be reached at the addresses that are known.
     Unreached {
         /// The peer.

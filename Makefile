@@ -37,6 +37,12 @@ COMPAT_TESTS := $(filter-out crash $(PROOF_TESTS),$(call tests_in,compat-tests))
 # Where `make run` keeps its data, and what else it is told.
 DATA ?= ./data
 ARGS ?=
+# What `make mesh` starts, and where; `scripts/mesh` describes them.
+DIR ?= ./mesh
+NODES ?= 6
+DRIVES ?= 1
+ZONES ?=
+CAPACITY ?=
 # How much the long runs do. `make test` runs a bounded part of each.
 KILLS ?= 1000
 ROUNDS ?= 50
@@ -52,6 +58,14 @@ FULL ?=
 .PHONY: run build
 run: build ## start a server on ./data (DATA=… for another folder, ARGS=… for more arguments)
 	@exec $(TARGET_DIR)/release/datamesh server --data "$(DATA)" $(ARGS)
+
+.PHONY: mesh mesh-stop
+mesh: $(if $(DATAMESH_BIN),,build) ## start a gateway and NODES=6 storage nodes on this machine, in DIR=…
+	@NODES="$(NODES)" DRIVES="$(DRIVES)" ZONES="$(ZONES)" CAPACITY="$(CAPACITY)" \
+	  CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" scripts/mesh start "$(DIR)"
+
+mesh-stop: ## stop the mesh in DIR=…
+	@scripts/mesh stop "$(DIR)"
 
 build: deps-run ## build the release binary
 	cargo build --release --package gateway-cli --bin datamesh $(CARGO_FLAGS)

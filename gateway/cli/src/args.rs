@@ -1,8 +1,17 @@
 //! The command line.
 
+pub(crate) mod gateway;
+pub(crate) mod node;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::{
+    gateway::GatewayArgs,
+    node::{NodeArgs, NodeRunArgs, NodeVerb},
+};
+use crate::config::units::{parse_size, parse_time};
 
 /// S3-compatible object storage: encrypted, erasure-coded, durable before it answers.
 #[derive(Debug, Parser)]
@@ -16,6 +25,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run everything in one process: S3, admin API, metadata and drives
     Server(Box<ServerArgs>),
+    /// Run the S3 door of a mesh of storage nodes
+    Gateway(GatewayArgs),
+    /// Run a storage node
+    Node(NodeArgs),
     /// Create, list and delete users; a user owns the buckets it creates
     User(UserArgs),
     /// Create, list and revoke access keys
@@ -29,9 +42,11 @@ pub(crate) enum Command {
 }
 
 /// How the log is written to standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     /// One line for people
+    #[default]
     Text,
     /// One JSON object a line
     Json,
@@ -117,6 +132,21 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) drive_capacity: Option<u64>,
 
+    /// Address for storage nodes on other machines, HOST:PORT; without it no node can join
+    #[arg(long, value_name = "ADDR", env = "DATAMESH_MESH")]
+    pub(crate) mesh: Option<String>,
+
+    /// Address that nodes should dial, where it is not the one listened on; may be given more than
+    /// once
+    #[arg(
+        long,
+        value_name = "ADDR",
+        requires = "mesh",
+        env = "DATAMESH_MESH_ADVERTISE",
+        value_delimiter = ','
+    )]
+    pub(crate) mesh_advertise: Vec<String>,
+
     /// How the log is written to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "DATAMESH_LOG_FORMAT")]
     pub(crate) log_format: LogFormat,
@@ -132,62 +162,44 @@ const MEMORY_LIMIT_BYTES_MIN: u64 = 64 << 20;
 /// Least `--drive-capacity`: a few segments and their reserve.
 const DRIVE_CAPACITY_BYTES_MIN: u64 = 64 << 20;
 
-fn parse_memory_limit(text: &str) -> Result<u64, String> {
-    at_least(MEMORY_LIMIT_BYTES_MIN, text)
-}
-
-fn parse_drive_capacity(text: &str) -> Result<u64, String> {
-    at_least(DRIVE_CAPACITY_BYTES_MIN, text)
-}
-
 /// Longest `--client-timeout`: a client that is silent for longer is gone.
 const CLIENT_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
-/// Reads a time: a whole number and its unit (s, m or h).
+fn parse_memory_limit(text: &str) -> Result<u64, String> {
+    memory_limit_in_range(parse_size(text)?)
+}
+
+fn parse_drive_capacity(text: &str) -> Result<u64, String> {
+    drive_capacity_in_range(parse_size(text)?)
+}
+
 fn parse_client_timeout(text: &str) -> Result<Duration, String> {
-    let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits, unit) = text.split_at(digits_len);
-    let factor: u64 = match unit.trim_start() {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        unit => return Err(format!("unknown unit {unit:?}: use s, m or h")),
-    };
-    let number: u64 =
-        digits.parse().map_err(|_| "a time is a whole number and a unit".to_owned())?;
-    let time = Duration::from_secs(number.saturating_mul(factor));
+    client_timeout_in_range(parse_time(text)?)
+}
+
+/// A memory limit that can work.
+pub(crate) fn memory_limit_in_range(bytes: u64) -> Result<u64, String> {
+    at_least(MEMORY_LIMIT_BYTES_MIN, bytes)
+}
+
+/// A capacity that a drive can work with.
+pub(crate) fn drive_capacity_in_range(bytes: u64) -> Result<u64, String> {
+    at_least(DRIVE_CAPACITY_BYTES_MIN, bytes)
+}
+
+/// A time that clients may be silent for.
+pub(crate) fn client_timeout_in_range(time: Duration) -> Result<Duration, String> {
     match time.is_zero() || time > CLIENT_TIMEOUT_MAX {
         true => Err("it is 1s to 1h".to_owned()),
         false => Ok(time),
     }
 }
 
-fn at_least(least_bytes: u64, text: &str) -> Result<u64, String> {
-    match parse_size(text)? {
-        bytes if bytes >= least_bytes => Ok(bytes),
-        _ => Err(format!("at least {} MiB are needed", least_bytes >> 20)),
+fn at_least(least_bytes: u64, bytes: u64) -> Result<u64, String> {
+    match bytes >= least_bytes {
+        true => Ok(bytes),
+        false => Err(format!("at least {} MiB are needed", least_bytes >> 20)),
     }
-}
-
-/// Reads a size: a whole number and an optional unit (KiB, MiB, GiB, TiB, or kB, MB, GB, TB).
-fn parse_size(text: &str) -> Result<u64, String> {
-    let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits, unit) = text.split_at(digits_len);
-    let factor: u64 = match unit.trim_start() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        unit => return Err(format!("unknown unit {unit:?}: use KiB, MiB, GiB or TiB")),
-    };
-    let number: u64 =
-        digits.parse().map_err(|_| "a size is a whole number and a unit".to_owned())?;
-    number.checked_mul(factor).ok_or_else(|| "the size is too large".to_owned())
 }
 
 /// Where the running server is and how the answer is printed.
@@ -329,17 +341,6 @@ mod tests {
     }
 
     #[test]
-    fn sizes_carry_units() {
-        assert_eq!(parse_size("1GiB"), Ok(1 << 30));
-        assert_eq!(parse_size("500 GB"), Ok(500_000_000_000));
-        assert_eq!(parse_size("4096"), Ok(4096));
-        assert!(parse_size("1Gi").is_err());
-        assert!(parse_size("").is_err());
-        assert!(parse_size("-1").is_err());
-        assert!(parse_size("99999999999TiB").is_err());
-    }
-
-    #[test]
     fn limits_that_cannot_work_are_usage_errors() {
         assert_eq!(parse_memory_limit("64MiB"), Ok(64 << 20));
         assert_eq!(parse_memory_limit("1"), Err("at least 64 MiB are needed".to_owned()));
@@ -354,6 +355,17 @@ mod tests {
         for text in ["", "60", "0s", "61m", "s", "-1s", "1d", "99999999999999999999s"] {
             assert!(parse_client_timeout(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_node_takes_its_data_directory_and_not_the_one_of_a_server() {
+        let parsed = Cli::try_parse_from(["datamesh", "node", "run", "--data", "d"]);
+        let Command::Node(NodeArgs { verb: NodeVerb::Run(run), .. }) =
+            parsed.expect("parses").command
+        else {
+            panic!("it is a node");
+        };
+        assert_eq!(run.data, Some(PathBuf::from("d")));
     }
 
     #[test]

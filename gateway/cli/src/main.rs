@@ -13,19 +13,25 @@ mod args;
 mod client;
 mod clock;
 mod command;
-mod durable_file;
+mod config;
+mod gateway;
+mod node;
 mod server;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, NodeVerb};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Server(args) => server::run(args),
+        Command::Server(args) => server::Settings::of_server(*args).and_then(server::run),
+        Command::Gateway(args) => gateway::run(&args),
+        Command::Node(args) => match args.verb {
+            NodeVerb::Run(run) => node::run(*run),
+        },
         Command::User(args) => command::user::run(args),
         Command::Key(args) => command::key::run(args),
         Command::Device(args) => command::device::run(args),

@@ -1,53 +1,61 @@
-//! `datamesh server`: everything in one process.
+//! `datamesh server` and `datamesh gateway`: everything in one process, or the door of a mesh.
+//!
+//! Both are the same code: a gateway has a mesh and may have no drives, a server has drives and may
+//! have a mesh.
 //!
 //! *Crash consistency:* nothing here needs a clean stop; the parts recover on open.
 //! *Shutdown:* `SIGTERM` or `SIGINT` stops accepting, lets requests under way finish within a
 //! bound, stops the workers, closes drives and metadata, and exits 0. A second signal exits at
 //! once.
 
-mod allocator;
+pub(crate) mod allocator;
 mod credentials;
 pub(crate) mod data_dir;
 mod drives;
 mod failpoints;
-mod logging;
-mod tasks;
+pub(crate) mod logging;
+mod mesh;
+mod settings;
+pub(crate) mod signals;
+pub(crate) mod tasks;
 
 use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use gateway_admin::{AdminDeps, Readiness};
+use gateway_admin::{AdminDeps, MeshView, Readiness};
 use gateway_iam::{Directory, DirectoryDeps};
+use gateway_layout::Cluster;
 use gateway_meta::{MetaStore, RocksConfig, RocksMetaStore, TxIds};
 use gateway_object::{ObjectConfig, ObjectDeps, ObjectService};
 use gateway_s3::{S3Edge, S3EdgeConfig, TlsConfig};
 use gateway_seal::RootKey;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use node_proto::{Clock, ShardService};
+use node_mesh::Mesh;
+use node_proto::{Clock, DeviceId};
 use node_store::Drive;
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
+pub(crate) use self::settings::{DriveChoice, Placement, Settings, TlsFiles};
 use self::{
     data_dir::{DataDir, Endpoints},
     drives::DriveOptions,
+    mesh::{Devices, View},
+    signals::StopSignals,
     tasks::Tasks,
 };
-use crate::{
-    args::ServerArgs,
-    clock::{SystemClock, system_random},
-};
+use crate::clock::{SystemClock, system_random};
 
 /// How often drives are looked after and metrics tidied. Chosen: a pulled drive is noticed on the
 /// next request anyway; this bounds how long its return goes unnoticed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs the server until it is told to stop.
-pub(crate) fn run(args: Box<ServerArgs>) -> Result<()> {
-    logging::start(args.log_format, &args.log)?;
+pub(crate) fn run(settings: Settings) -> Result<()> {
+    logging::start(settings.log_format, &settings.log)?;
     allocator::give_large_buffers_back();
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     if fail::has_failpoints() {
@@ -59,41 +67,45 @@ pub(crate) fn run(args: Box<ServerArgs>) -> Result<()> {
         .thread_name("datamesh")
         .build()
         .context("cannot start the runtime")?
-        .block_on(serve(*args, metrics))
+        .block_on(serve(settings, metrics))
 }
 
 /// The parts under the edges.
 struct Core {
     meta: Arc<RocksMetaStore>,
-    drives: Vec<Arc<Drive>>,
+    drives: Vec<(DeviceId, Arc<Drive>)>,
+    mesh: Option<Mesh>,
+    cluster: Cluster,
     directory: Arc<Directory>,
     objects: ObjectService,
     clock: Arc<dyn Clock>,
     token_secret: [u8; 32],
 }
 
-async fn serve(args: ServerArgs, metrics: PrometheusHandle) -> Result<()> {
+async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<()> {
     let mut stop = StopSignals::listen()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let (data, new) = DataDir::open(&args.data)?;
-    let s3_listener = bind(args.s3, "--s3").await?;
-    let admin_listener = bind(args.admin, "--admin").await?;
-    let tls = load_tls(&args)?;
+    let (data, new) = DataDir::open(&settings.data)?;
+    let s3_listener = bind(settings.s3, "--s3").await?;
+    let admin_listener = bind(settings.admin, "--admin").await?;
+    let tls = load_tls(&settings)?;
     let root = credentials::root(&data)?;
-    let core = open_core(&args, &data, root.credentials.clone()).await?;
+    let core = open_core(&settings, &data, root.credentials.clone()).await?;
 
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoints = Endpoints {
         s3: format!("{scheme}://{}", s3_listener.local_addr()?),
         admin: format!("http://{}", admin_listener.local_addr()?),
         pid: std::process::id(),
+        peer: core.mesh.as_ref().map(|mesh| mesh.peer().to_string()),
     };
     let (readiness, ready) = watch::channel(Readiness::Starting);
     // Health and metrics are told until S3 is drained, so the two stop one after the other.
     let (mut s3, mut operator) = (Tasks::new(), Tasks::new());
-    spawn_admin(&mut operator, admin_listener, &core, metrics.clone(), ready);
+    spawn_admin(&mut operator, admin_listener, &core, &settings, metrics.clone(), ready);
     spawn_probes(&mut operator, &core.drives, metrics);
-    spawn_s3(&mut s3, s3_listener, &core, &args, tls.clone());
+    mesh::spawn(&mut operator, &core.cluster, &core.devices(), &core.objects);
+    spawn_s3(&mut s3, s3_listener, &core, &settings, tls.clone());
     readiness.send_replace(Readiness::Ready);
     data.publish(&endpoints)?;
     announce(&endpoints, &root, new);
@@ -126,12 +138,10 @@ async fn serve(args: ServerArgs, metrics: PrometheusHandle) -> Result<()> {
     ended.and(drained)
 }
 
-/// The certificate that the flags name, if any.
-fn load_tls(args: &ServerArgs) -> Result<Option<TlsConfig>> {
-    let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) else {
-        return Ok(None);
-    };
-    Ok(Some(TlsConfig::load(certificate, key).context("--tls-cert and --tls-key")?))
+/// The certificate that the settings name, if any.
+fn load_tls(settings: &Settings) -> Result<Option<TlsConfig>> {
+    let load = |files: &TlsFiles| TlsConfig::load(&files.certificate, &files.key);
+    settings.tls.as_ref().map(load).transpose().context("--tls-cert and --tls-key")
 }
 
 /// Takes a renewed certificate. The old one stays when the new one is unusable.
@@ -148,7 +158,7 @@ async fn bind(addr: SocketAddr, flag: &str) -> Result<TcpListener> {
 }
 
 async fn open_core(
-    args: &ServerArgs,
+    settings: &Settings,
     data: &DataDir,
     root: gateway_iam::RootCredentials,
 ) -> Result<Core> {
@@ -172,17 +182,31 @@ async fn open_core(
         random: system_random,
     })
     .await?;
-    let options = DriveOptions { paths: args.drives.clone(), capacity_bytes: args.drive_capacity };
-    let (layout, drives) = drives::open(data, &options, &shared, &txids, &clock).await?;
-    let devices = drives.iter().map(|drive| Arc::clone(drive) as Arc<dyn ShardService>).collect();
+    let identity = settings.mesh.as_ref().map(|_| mesh::identity(data)).transpose()?;
+    let known = mesh::Known { meta: &shared, txids: &txids, clock: &clock };
+    let cluster =
+        mesh::open_cluster(data, &root_key, known, &settings.placement, identity.as_ref()).await?;
+    let options = DriveOptions {
+        choice: &settings.drives,
+        capacity_bytes: settings.drive_capacity_bytes,
+        must_suffice: settings.mesh.is_none(),
+    };
+    let drives = drives::open(data, &options, &cluster, &clock).await?;
+    let mesh = match identity.zip(settings.mesh.as_ref()) {
+        Some((identity, options)) => Some(mesh::start(identity, options, &cluster, &clock).await?),
+        None => None,
+    };
+    let layout = (*cluster.layout()).clone();
+    let devices = Devices::new(drives.clone(), mesh.clone()).of(&layout);
     let token_secret = token_secret(&root_key);
     let deps =
         ObjectDeps { meta: shared, txids, layout, devices, root_key, clock: Arc::clone(&clock) };
-    let config = ObjectConfig { memory_limit_bytes: args.memory_limit, ..ObjectConfig::default() };
+    let config =
+        ObjectConfig { memory_limit_bytes: settings.memory_limit_bytes, ..ObjectConfig::default() };
     let objects =
         ObjectService::open(deps, config).await.context("cannot open the object service")?;
     let directory = Arc::new(directory);
-    Ok(Core { meta, drives, directory, objects, clock, token_secret })
+    Ok(Core { meta, drives, mesh, cluster, directory, objects, clock, token_secret })
 }
 
 /// Signs the admin API's tokens; the same for every gateway of the cluster and over restarts.
@@ -191,9 +215,16 @@ fn token_secret(root_key: &RootKey) -> [u8; 32] {
 }
 
 impl Core {
+    fn devices(&self) -> Devices {
+        Devices::new(self.drives.clone(), self.mesh.clone())
+    }
+
     async fn close(&self) {
         self.objects.shutdown().await;
-        for drive in &self.drives {
+        if let Some(mesh) = &self.mesh {
+            mesh.shutdown().await;
+        }
+        for (_, drive) in &self.drives {
             drive.close().await;
         }
         if let Err(error) = self.meta.close().await {
@@ -206,12 +237,17 @@ fn spawn_admin(
     tasks: &mut Tasks,
     listener: TcpListener,
     core: &Core,
+    settings: &Settings,
     metrics: PrometheusHandle,
     readiness: watch::Receiver<Readiness>,
 ) {
+    let view = core.mesh.clone().zip(settings.mesh.as_ref());
+    let view = view.map(|(mesh, options)| Arc::new(View::new(mesh, options)) as Arc<dyn MeshView>);
     let deps = AdminDeps {
         directory: Arc::clone(&core.directory),
         objects: core.objects.clone(),
+        cluster: core.cluster.clone(),
+        mesh: view,
         clock: Arc::clone(&core.clock),
         token_secret: core.token_secret,
         metrics: Box::new(move || metrics.render()),
@@ -225,14 +261,14 @@ fn spawn_s3(
     tasks: &mut Tasks,
     listener: TcpListener,
     core: &Core,
-    args: &ServerArgs,
+    settings: &Settings,
     tls: Option<TlsConfig>,
 ) {
     let config = S3EdgeConfig {
-        domains: args.domains.clone(),
-        region: args.region.clone(),
-        header_read_timeout: args.client_timeout,
-        body_progress_timeout: args.client_timeout,
+        domains: settings.domains.clone(),
+        region: settings.region.clone(),
+        header_read_timeout: settings.client_timeout,
+        body_progress_timeout: settings.client_timeout,
         ..S3EdgeConfig::default()
     };
     let directory = Arc::clone(&core.directory);
@@ -243,8 +279,8 @@ fn spawn_s3(
 
 /// Looks after each drive by itself, so that one that hangs holds up no other, and after the
 /// metrics.
-fn spawn_probes(tasks: &mut Tasks, drives: &[Arc<Drive>], metrics: PrometheusHandle) {
-    for drive in drives {
+fn spawn_probes(tasks: &mut Tasks, drives: &[(DeviceId, Arc<Drive>)], metrics: PrometheusHandle) {
+    for (_, drive) in drives {
         let drive = Arc::clone(drive);
         let probe = move || {
             let drive = Arc::clone(&drive);
@@ -285,6 +321,9 @@ fn announce(endpoints: &Endpoints, root: &credentials::Root, new: bool) {
         "S3 endpoint   {}\nAdmin         {}\nAccess key    {}\n",
         endpoints.s3, endpoints.admin, root.credentials.access_key_id
     );
+    if let Some(peer) = &endpoints.peer {
+        lines += &format!("Mesh peer     {peer}\n");
+    }
     if root.generated {
         let secret = root.credentials.secret.expose();
         lines += &format!(
@@ -295,27 +334,5 @@ fn announce(endpoints: &Endpoints, root: &credentials::Root, new: bool) {
     // A closed standard output must not stop the server.
     if let Err(error) = std::io::stdout().write_all(lines.as_bytes()) {
         tracing::debug!(%error, "the endpoint was not printed");
-    }
-}
-
-/// The signals that ask for a stop.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
-            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

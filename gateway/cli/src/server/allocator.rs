@@ -10,7 +10,7 @@ const MAPPED_FROM_BYTES: libc::c_int = 1 << 20;
 /// Left alone, glibc raises that length to the largest buffer ever freed, after which stripes come
 /// from arenas that keep their memory: 1.6 GiB stayed resident after a burst of uploads, with it
 /// 0.2 GiB (`bench load --op put --size 64MiB --concurrency 32`).
-pub(super) fn give_large_buffers_back() {
+pub(crate) fn give_large_buffers_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: mallopt takes two integers, keeps none of our memory, and may be called at any

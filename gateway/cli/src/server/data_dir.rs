@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `format.json` | format version and cluster id; its absence in a filled directory means foreign |
 //! | `lock` | held while a server runs |
+//! | `mesh.key` | 64 hex digits: the seed of the key that names this gateway in the mesh; mode 0600 |
 //! | `root.key` | 64 hex digits; the root of the key hierarchy |
 //! | `credentials.json` | root access key and secret, for commands on this machine |
 //! | `endpoints.json` | addresses and process id, while a server runs |
@@ -19,13 +20,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use gateway_seal::RootKey;
 use node_proto::ClusterId;
+use node_server::durable_file::{self, Access};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{
-    clock::system_random,
-    durable_file::{self, Access},
-};
+use crate::clock::system_random;
 
 /// Version of the directory's layout that this program writes and reads.
 const FORMAT_VERSION: u32 = 1;
@@ -55,6 +54,9 @@ pub(crate) struct Endpoints {
     pub(crate) s3: String,
     pub(crate) admin: String,
     pub(crate) pid: u32,
+    /// Who this gateway is in the mesh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) peer: Option<String>,
 }
 
 /// A data directory that this process holds.

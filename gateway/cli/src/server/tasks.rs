@@ -11,23 +11,23 @@ use tokio::{
 };
 
 /// A group of tasks and the signal that stops them.
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     set: JoinSet<Result<()>>,
     stop: watch::Sender<bool>,
 }
 
 impl Tasks {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { set: JoinSet::new(), stop: watch::Sender::new(false) }
     }
 
     /// Starts a task.
-    pub(super) fn spawn(&mut self, task: impl Future<Output = Result<()>> + Send + 'static) {
+    pub(crate) fn spawn(&mut self, task: impl Future<Output = Result<()>> + Send + 'static) {
         self.set.spawn(task);
     }
 
     /// Resolves when the group is told to stop.
-    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut stop = self.stop.subscribe();
         async move {
             // A dropped sender also means stop.
@@ -36,7 +36,7 @@ impl Tasks {
     }
 
     /// Waits until a task ends by itself: none should before the group is told to stop.
-    pub(super) async fn ended(&mut self) -> Result<()> {
+    pub(crate) async fn ended(&mut self) -> Result<()> {
         match self.set.join_next().await {
             Some(ended) => flatten(ended),
             None => std::future::pending().await,
@@ -44,7 +44,7 @@ impl Tasks {
     }
 
     /// Tells the group to stop, waits for all of it, and answers its first error.
-    pub(super) async fn drain(&mut self) -> Result<()> {
+    pub(crate) async fn drain(&mut self) -> Result<()> {
         self.stop.send_replace(true);
         let mut outcome = Ok(());
         while let Some(ended) = self.set.join_next().await {

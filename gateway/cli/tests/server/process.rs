@@ -180,9 +180,14 @@ impl Machine {
 
     /// A server on the data directory and given addresses.
     pub(crate) fn server_on(&self, addresses: &[&str]) -> Launch<'_> {
-        let (stdout, stderr) = self.outputs();
         let mut command = self.command(&["server"]);
         command.arg("--data").arg(self.data()).args(addresses);
+        self.launch(command)
+    }
+
+    /// Another command that serves with the data directory.
+    pub(crate) fn launch(&self, command: Command) -> Launch<'_> {
+        let (stdout, stderr) = self.outputs();
         Launch { machine: self, command, stdout, stderr }
     }
 
@@ -191,7 +196,8 @@ impl Machine {
         self.server().start()
     }
 
-    fn outputs(&self) -> (PathBuf, PathBuf) {
+    /// New files for what a process prints and logs.
+    pub(crate) fn outputs(&self) -> (PathBuf, PathBuf) {
         let number = self.processes.get();
         self.processes.set(number + 1);
         let path = |kind: &str| self.dir.path().join(format!("{kind}-{number}"));
@@ -294,7 +300,7 @@ impl Finished {
 
 impl Server {
     /// Waits for a child; kills it after `wait_max` and answers `None`.
-    fn reap(mut child: Child, wait_max: Duration) -> Option<ExitStatus> {
+    pub(crate) fn reap(mut child: Child, wait_max: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + wait_max;
         loop {
             if let Some(status) = child.try_wait().expect("a child can be waited for") {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use gateway_meta::{
     BucketId, CommitOutcome, Guard, KeyRange, Op, Table,
     key::{self, ctl},
-    record::{BucketRecord, Record},
+    record::{Acknowledge, BucketRecord, Record},
 };
 
 use crate::{
@@ -109,6 +109,7 @@ impl Engine {
             created: self.clock.now(),
             region: request.region.clone(),
             key_epoch: FIRST_KEY_EPOCH,
+            acknowledge: Acknowledge::All,
         };
         let guards = vec![
             Guard::Absent { table: Table::Ctl, key: ctl::bucket(&request.name) },
@@ -136,11 +137,11 @@ impl Engine {
     /// Removes an empty bucket.
     pub(crate) async fn delete_bucket(&self, name: &str) -> Result<(), BucketError> {
         for _ in 0..COMMIT_ATTEMPTS_MAX {
-            let bucket = self.bucket(name)?;
+            let (bucket, is_unchanged) = self.bucket_to_change(name)?;
             let rows = KeyRange::prefix(&key::bucket_prefix(bucket.id));
             let empty = |table| Guard::RangeEmpty { table, range: rows.clone() };
             let guards = vec![
-                Guard::Equals { table: Table::Ctl, key: ctl::bucket(name), value: bucket.encode() },
+                is_unchanged,
                 empty(Table::Cur),
                 empty(Table::Ver),
                 empty(Table::Mpu),
@@ -152,6 +153,34 @@ impl Engine {
             }
         }
         Err(Fault::Busy.into())
+    }
+
+    /// Says when writes to a bucket are answered from now on; those under way may do as before.
+    pub(crate) async fn set_acknowledge(
+        &self,
+        name: &str,
+        acknowledge: Acknowledge,
+    ) -> Result<BucketRecord, BucketError> {
+        for _ in 0..COMMIT_ATTEMPTS_MAX {
+            let (old, is_unchanged) = self.bucket_to_change(name)?;
+            let new = BucketRecord { acknowledge, ..old };
+            let value = new.encode();
+            let ops = vec![Op::Put { table: Table::Ctl, key: ctl::bucket(name), value }];
+            let outcome = self.commit_bucket_change(name, vec![is_unchanged], ops).await?;
+            if outcome == CommitOutcome::Applied {
+                return Ok(new);
+            }
+        }
+        Err(Fault::Busy.into())
+    }
+
+    /// A bucket as it is stored, and the guard that it still is. An earlier release may have stored
+    /// it in other bytes.
+    fn bucket_to_change(&self, name: &str) -> Result<(BucketRecord, Guard), BucketError> {
+        let row_key = ctl::bucket(name);
+        let row = self.row(Table::Ctl, &row_key)?.ok_or_else(|| no_such_bucket(name))?;
+        let bucket = decode(&row)?;
+        Ok((bucket, Guard::Equals { table: Table::Ctl, key: row_key, value: row }))
     }
 
     async fn commit_bucket_change(

@@ -54,7 +54,7 @@ impl Engine {
         body: IncomingBody,
     ) -> Result<WrittenBody, ObjectWriteError> {
         let target =
-            WriteTarget { bucket: bucket.id, owner: bucket.owner, key_epoch: bucket.key_epoch };
+            WriteTarget::of(bucket);
         match self.data.write(target, body, PUT_LEN_BYTES_MAX).await {
             // A body that is read from our own devices fails for our own reasons.
             Err(ObjectWriteError::Body(BodyError::Unreadable { source })) => Err(source.into()),

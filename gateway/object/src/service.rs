@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use gateway_meta::{MetaStore, TxIds, UploadId, VersionId, record::BucketRecord};
+use gateway_meta::{
+    MetaStore, TxIds, UploadId, VersionId,
+    record::{Acknowledge, BucketRecord},
+};
 use gateway_seal::RootKey;
 use node_proto::{Clock, Layout, NodeId, ShardService};
 
@@ -65,6 +68,19 @@ impl ObjectService {
     pub async fn bucket(&self, name: &str) -> Result<BucketRecord, BucketError> {
         let _pass = self.enter()?;
         Ok(BucketRecord::clone(&*self.engine.bucket(name)?))
+    }
+
+    /// Says when writes to a bucket are answered from now on; those under way may do as before.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchBucket`] or a fault.
+    pub async fn set_acknowledge(
+        &self,
+        bucket: &str,
+        acknowledge: Acknowledge,
+    ) -> Result<BucketRecord, BucketError> {
+        let _pass = self.enter()?;
+        self.engine.set_acknowledge(bucket, acknowledge).await
     }
 
     /// Removes an empty bucket.

@@ -33,7 +33,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use availability::{AvailabilityRecord, DeviceAvailability};
-pub use bucket::BucketRecord;
+pub use bucket::{Acknowledge, BucketRecord};
 pub use device::{DeviceRecord, RebuildState};
 pub use gc::GcRecord;
 pub use job::{JobKind, JobRecord, JobState};

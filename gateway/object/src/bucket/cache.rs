@@ -122,6 +122,7 @@ mod tests {
             created: UnixMillis(0),
             region: String::new(),
             key_epoch: 1,
+            acknowledge: gateway_meta::record::Acknowledge::All,
         }
     }
 

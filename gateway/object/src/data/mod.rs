@@ -37,6 +37,7 @@ pub(crate) mod placement;
 mod read;
 pub(crate) mod rows;
 mod slot;
+mod stripe_put;
 pub(crate) mod stripe_read;
 mod stripe_write;
 #[cfg(test)]

@@ -6,12 +6,14 @@
 //!   narrower stripe;
 //! - only devices that can take a shard now are chosen; parity is never given up for it.
 //!
-//! Groups are rotations of the usable failure domains: few, so that the index from groups to
-//! manifests stays short, and even, so that every device gets data and parity alike. A group is
-//! made when fewer suit than there are usable devices.
+//! Groups for new stripes are rotations of the usable failure domains: few, so that the index from
+//! groups to manifests stays short, and even, so that every device gets data and parity alike. A
+//! group is made when fewer suit than there are usable devices. Other groups, made for another
+//! layout, for moved shards or for a spare device, are kept for the stripes that name them.
 //!
 //! *Crash consistency:* a group that was made and not used is harmless.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -29,6 +31,15 @@ const GROUPS_READ_MAX: usize = 1 << 20;
 
 /// Attempts to number a new group. Only another gateway can win against us.
 const CREATE_ATTEMPTS_MAX: u32 = 16;
+
+/// Groups of devices of the layout, per device and besides, beyond which none is made for a spare
+/// device. Chosen: some times the rotations, so that the index from groups to manifests stays short.
+const GROUPS_PER_DEVICE_MAX: usize = 16;
+const GROUPS_BESIDES_MAX: usize = 64;
+
+/// Room counts as equal when it differs by less than this part of it. Chosen: far less than what
+/// one writer uses up meanwhile, far more than what decides when a device is full.
+const EQUAL_ROOM_PART: u64 = 16;
 
 /// A group as stripes use it.
 pub(crate) struct Group {
@@ -151,17 +162,18 @@ impl Placement {
     pub(crate) async fn choose(&self, shard_count: u8, width: u8) -> Result<Arc<Group>, Fault> {
         let needed = usize::from(shard_count);
         let view = self.devices.view();
-        let free: BTreeMap<DeviceId, u64> = self
-            .usable(&view)
+        let usable = self.usable(&view);
+        let free: BTreeMap<DeviceId, u64> = usable
             .values()
             .flatten()
             .map(|candidate| (candidate.device, candidate.free_bytes))
             .collect();
-        let suitable = self.suitable(&view, needed, &free);
+        let order: BTreeMap<&str, usize> = usable.keys().copied().zip(0..).collect();
+        let suitable = self.suitable(&view, needed, &order, &free);
         if suitable.len() < free.len()
             && let Some(devices) = self.new_rotation(&view, needed, usize::from(width))
         {
-            return self.create(&view, devices).await;
+            return self.group_of(devices).await;
         }
         if suitable.is_empty() {
             return Err(self.shortage(needed));
@@ -169,20 +181,30 @@ impl Placement {
         // Two random choices: nearly as even as looking at all, without every writer choosing the
         // emptiest device at once.
         let pick = || &suitable[self.random.below(suitable.len())];
-        let room = |group: &Group| group.devices[..needed].iter().map(|d| free[d]).min();
         let (first, second) = (pick(), pick());
-        Ok(Arc::clone(if room(first) >= room(second) { first } else { second }))
+        let room = |group: &Group| group.devices[..needed].iter().map(|d| free[d]).min();
+        let (roomy, other) = (room(first).unwrap_or(0), room(second).unwrap_or(0));
+        let rank = |group: &Group| {
+            let members = group.devices[..needed].iter().filter_map(|device| view.member(*device));
+            members.map(|slot| self.devices.rank(slot)).max()
+        };
+        let is_equal = roomy.abs_diff(other) <= roomy.max(other) / EQUAL_ROOM_PART;
+        let by_rank = if is_equal { rank(first).cmp(&rank(second)) } else { Ordering::Equal };
+        let takes_first = by_rank.then(other.cmp(&roomy)).is_le();
+        Ok(Arc::clone(if takes_first { first } else { second }))
     }
 
     fn suitable(
         &self,
         view: &View,
         needed: usize,
+        order: &BTreeMap<&str, usize>,
         free: &BTreeMap<DeviceId, u64>,
     ) -> Vec<Arc<Group>> {
         let suits = |group: &&Arc<Group>| {
             let Some(members) = group.devices.get(..needed) else { return false };
-            members.iter().all(|device| free.contains_key(device)) && are_apart(view, members)
+            members.iter().all(|device| free.contains_key(device))
+                && is_rotation(view, members, order)
         };
         self.groups.read().values().filter(suits).cloned().collect()
     }
@@ -226,31 +248,87 @@ impl Placement {
     /// [`Fault`] when it cannot be recorded.
     pub(crate) async fn starting_with(&self, devices: Vec<DeviceId>) -> Result<Arc<Group>, Fault> {
         let view = self.devices.view();
-        let is_fit = |device: &DeviceId| view.member(*device).is_some_and(|slot| !slot.draining);
+        let domain = |device: &DeviceId| {
+            let member = view.member(*device).filter(|slot| !slot.draining);
+            member.map(|slot| slot.layout.failure_domain.as_str())
+        };
+        let is_fit = |(index, device): (usize, &DeviceId), members: &[DeviceId]| {
+            let taken = || members[..index].iter().filter_map(domain);
+            domain(device).is_some_and(|own| taken().all(|other| other != own))
+        };
         let fits = |group: &&Arc<Group>| {
-            group.devices.starts_with(&devices)
-                && group.devices.iter().skip(devices.len()).all(is_fit)
-                && (group.devices.len() == devices.len() || are_apart(&view, &group.devices))
+            let members = &group.devices;
+            let mut besides = members.iter().enumerate().skip(devices.len());
+            members.starts_with(&devices) && besides.all(|member| is_fit(member, members))
         };
         let found = self.groups.read().values().find(fits).cloned();
         match found {
             Some(group) => Ok(group),
-            None => self.create(&view, devices).await,
+            None => self.group_of(devices).await,
         }
     }
 
-    async fn create(&self, view: &View, devices: Vec<DeviceId>) -> Result<Arc<Group>, Fault> {
+    /// A device that may take a shard in place of a late one: in none of the domains of `members`
+    /// or of `others`, well, and with a group that has it in the place of `members[position]` if
+    /// there is one.
+    pub(crate) fn spare(
+        &self,
+        members: &[DeviceId],
+        position: usize,
+        others: &[DeviceId],
+    ) -> Option<Arc<Slot>> {
+        let view = self.devices.view();
+        let domain = |device: &DeviceId| {
+            view.slot(*device).map(|slot| slot.layout.failure_domain.as_str())
+        };
+        let taken: BTreeSet<&str> = members.iter().chain(others).filter_map(domain).collect();
+        let is_free = |slot: &&Arc<Slot>| {
+            !taken.contains(slot.layout.failure_domain.as_str())
+                && !slot.is_avoided()
+                && slot.is_writable()
+        };
+        let substituted = |slot: &Slot| {
+            let mut devices = members.to_vec();
+            devices[position] = slot.id();
+            devices
+        };
+        let is_new = |slot: &Slot| self.existing(&substituted(slot)).is_none();
+        let mut spares: Vec<&Arc<Slot>> = view.slots().iter().filter(is_free).collect();
+        let turn = self.devices.turn(spares.len());
+        spares.rotate_left(turn);
+        let chosen = spares.into_iter().min_by_key(|slot| (is_new(slot), self.devices.rank(slot)))?;
+        let may_make = || {
+            let is_current = |group: &&Arc<Group>| {
+                group.devices.iter().all(|device| view.member(*device).is_some())
+            };
+            let count = self.groups.read().values().filter(is_current).count();
+            count < view.slots().len() * GROUPS_PER_DEVICE_MAX + GROUPS_BESIDES_MAX
+        };
+        (!is_new(chosen) || may_make()).then(|| Arc::clone(chosen))
+    }
+
+    /// A group that begins with `devices`.
+    fn existing(&self, devices: &[DeviceId]) -> Option<Arc<Group>> {
+        self.groups.read().values().find(|group| group.devices.starts_with(devices)).cloned()
+    }
+
+    /// The group of exactly these devices, or one that begins with them; made if there is none. The
+    /// caller sees to it that they are in distinct domains.
+    ///
+    /// # Errors
+    /// [`Fault`] when a new group cannot be recorded.
+    pub(crate) async fn group_of(&self, devices: Vec<DeviceId>) -> Result<Arc<Group>, Fault> {
+        let epoch = self.devices.view().epoch();
         let _creating = self.creating.lock().await;
         for _ in 0..CREATE_ATTEMPTS_MAX {
-            let existing = self.groups.read().values().find(|g| g.devices == devices).cloned();
-            if let Some(group) = existing {
+            if let Some(group) = self.existing(&devices) {
                 return Ok(group);
             }
             let last = self.groups.read().keys().next_back().map_or(0, |id| id.0);
             let id = PlacementGroupId(
                 last.checked_add(1).ok_or_else(|| corrupt("placement group ids are used up"))?,
             );
-            let record = PlacementGroupRecord { epoch: view.epoch(), devices: devices.clone() };
+            let record = PlacementGroupRecord { epoch, devices: devices.clone() };
             let row_key = key::ctl::placement_group(id);
             let guards = vec![unchanged(Table::Ctl, row_key.clone(), None)];
             let ops = vec![put(Table::Ctl, row_key, &record)];
@@ -276,12 +354,14 @@ fn domains_of(view: &View, accepts: impl Fn(&Slot) -> bool) -> BTreeMap<&str, Ve
     domains
 }
 
-/// Whether devices are in the layout, in distinct domains.
-fn are_apart(view: &View, members: &[DeviceId]) -> bool {
-    let domains: BTreeSet<_> = members
-        .iter()
-        .filter_map(|device| view.member(*device))
-        .map(|slot| slot.layout.failure_domain.as_str())
-        .collect();
-    domains.len() == members.len()
+/// Whether devices are in domains of the layout that follow each other in `order`, which goes round:
+/// then the domains are distinct.
+fn is_rotation(view: &View, members: &[DeviceId], order: &BTreeMap<&str, usize>) -> bool {
+    let domain = |device: &DeviceId| {
+        let slot = view.member(*device)?;
+        order.get(slot.layout.failure_domain.as_str()).copied()
+    };
+    let Some(first) = members.first().and_then(domain) else { return false };
+    let follows = |(offset, device)| domain(device) == Some((first + offset) % order.len());
+    members.len() <= order.len() && members.iter().enumerate().all(follows)
 }

@@ -1,7 +1,8 @@
 //! Storing one stripe: seal, encode, place, put, and again elsewhere if a device fails.
 //!
 //! Invariants:
-//! - `Ok` means that all `k + m` shards are durable;
+//! - `Ok` means that all `k + m` shards are durable, unless the bucket asks for less: then that
+//!   `k + 1` are, and which are not known to be;
 //! - an attempt that fails on some device uses up its stripe number, so that no key ever holds two
 //!   payloads;
 //! - every attempt is noted before its first shard leaves, so that garbage is findable.
@@ -11,16 +12,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt, stream::FuturesUnordered};
-use gateway_meta::record::StripeRecord;
+use gateway_meta::record::{Acknowledge, StripeRecord};
 use gateway_seal::{ChunkIndex, ChunkPosition, ChunkSealer};
-use node_proto::{ManifestId, PutShardError, ShardIndex, ShardKey, ShardRoot, StripeSeq};
+use node_proto::{ManifestId, ShardRoot, StripeSeq};
 use node_stripe::{Codec, Profile, StripeChunk, StripeGeometry, StripeSpec, shard_root};
 use parking_lot::Mutex;
 
 use super::lease::StoredStripe;
 use super::memory::{Buffer, Reservation, Share};
 use super::placement::Group;
+use super::stripe_put::{Placed, PutStripe};
+use super::stripe_read::ShardSet;
 use super::{Inner, rows::corrupt};
 use crate::Fault;
 
@@ -37,6 +39,7 @@ pub(crate) struct UploadContext {
     pub(crate) manifest: ManifestId,
     pub(crate) sealer: ChunkSealer,
     pub(crate) chunk_len_bytes: u32,
+    pub(crate) acknowledge: Acknowledge,
     pub(crate) stored: Arc<Mutex<Vec<StoredStripe>>>,
     pub(crate) next_seq: AtomicU32,
 }
@@ -65,10 +68,17 @@ pub(crate) struct NewStripe {
 }
 
 /// Shards ready to be sent.
-struct Encoded {
-    geometry: StripeGeometry,
-    shards: Vec<Bytes>,
-    roots: Vec<ShardRoot>,
+pub(crate) struct Encoded {
+    pub(crate) geometry: StripeGeometry,
+    pub(crate) shards: Vec<Bytes>,
+    pub(crate) roots: Vec<ShardRoot>,
+}
+
+/// A stored stripe.
+pub(crate) struct StoredRecord {
+    pub(crate) record: StripeRecord,
+    /// Shards that are not known to be durable.
+    pub(crate) missing: ShardSet,
 }
 
 impl UploadContext {
@@ -109,11 +119,11 @@ pub(crate) fn geometry_of(
 pub(crate) async fn store(
     upload: Arc<UploadContext>,
     stripe: NewStripe,
-) -> Result<StripeRecord, Fault> {
+) -> Result<StoredRecord, Fault> {
     let data = Arc::clone(&upload.data);
     let mut encoded = encode_first(&upload, stripe.plain, stripe.index, stripe.is_last).await?;
     // The memory for the first encoding; its shards hold it until they are sent.
-    let _reservation = stripe.reservation;
+    let reservation = stripe.reservation;
     let mut seq = stripe.seq;
     let mut failure = Fault::Busy;
     for attempt in 0..data.config.store_attempts_max {
@@ -135,8 +145,13 @@ pub(crate) async fn store(
             Err(fault) => return Err(fault),
         };
         upload.stored.lock().push(StoredStripe { seq, group: group.id, shard_count });
-        match put_all(&upload, &encoded, &group, seq).await {
-            Ok(()) => return Ok(encoded.record(seq, &group)),
+        match PutStripe::new(&upload, &encoded, group, seq).run().await {
+            Ok(Placed { group, missing, stragglers }) => {
+                if let Some(stragglers) = stragglers {
+                    stragglers.go_on(&data, reservation);
+                }
+                return Ok(StoredRecord { record: encoded.record(seq, &group), missing });
+            }
             Err(fault) => {
                 metrics::counter!("datamesh_stripe_retries_total").increment(1);
                 failure = fault;
@@ -253,45 +268,4 @@ fn encode(
         shards.iter().map(|shard| shard_root(shard)).collect()
     };
     Encoded { geometry, shards, roots }
-}
-
-/// Puts all shards at once and waits for every answer, so that what failed can be deleted.
-async fn put_all(
-    upload: &UploadContext,
-    encoded: &Encoded,
-    group: &Group,
-    seq: StripeSeq,
-) -> Result<(), Fault> {
-    let data = &upload.data;
-    let mut puts = FuturesUnordered::new();
-    let members = group.devices.iter().zip(&encoded.shards).zip(&encoded.roots);
-    for (index, ((device, shard), root)) in (0..).zip(members) {
-        let key = ShardKey { manifest: upload.manifest, stripe: seq, index: ShardIndex(index) };
-        let slot = data
-            .devices
-            .slot(*device)
-            .ok_or_else(|| corrupt(format!("{device:?} is not in the layout")))?;
-        puts.push(async move { (slot.id(), slot.put(key, *root, shard.clone()).await) });
-    }
-    let mut failure = None;
-    while let Some((device, result)) = puts.next().await {
-        match result {
-            Ok(()) => fail::fail_point!("after-first-shard"),
-            Err(error) => {
-                tracing::warn!(device = device.0, %error, "shard was not stored");
-                failure = Some(put_fault(&error));
-            }
-        }
-    }
-    failure.map_or(Ok(()), Err)
-}
-
-fn put_fault(error: &PutShardError) -> Fault {
-    match error {
-        PutShardError::Full { .. } => Fault::StorageFull,
-        PutShardError::Conflict { .. }
-        | PutShardError::RootMismatch { .. }
-        | PutShardError::Busy { .. }
-        | PutShardError::Offline { .. } => Fault::Busy,
-    }
 }

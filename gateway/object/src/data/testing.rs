@@ -11,13 +11,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use gateway_meta::{
     AccountId, BucketId, MemoryMetaStore, Table, TxIds, key,
-    record::{AccountKeyRecord, Body},
+    record::{AccountKeyRecord, Acknowledge, Body},
 };
 use gateway_seal::{AccountKeyPair, RootKey};
 use node_proto::{
     ByteRange, ClusterId, Continuity, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus,
-    DeviceUuid, GetShardError, Layout, LayoutDevice, ListShardsError, ManualClock, OpeningId,
-    PutShardError, ScrubProgress, ShardEntry, ShardKey, ShardRoot, ShardService, UnixMillis,
+    DeviceUuid, GetShardError, Layout, LayoutDevice, LayoutNode, ListShardsError, ManualClock,
+    NodeId, NodeState, OpeningId, PutShardError, ScrubProgress, ShardEntry, ShardKey, ShardRoot,
+    ShardService, UnixMillis,
 };
 use node_stripe::{Profile, shard_root};
 use parking_lot::Mutex;
@@ -30,7 +31,8 @@ use crate::{BodyError, ExpectedDigests, Fault, IncomingBody, ObjectDeps, Resolve
 
 pub(crate) const OWNER: AccountId = AccountId(7);
 pub(crate) const BUCKET: BucketId = BucketId(3);
-pub(crate) const TARGET: WriteTarget = WriteTarget { bucket: BUCKET, owner: OWNER, key_epoch: 1 };
+pub(crate) const TARGET: WriteTarget =
+    WriteTarget { bucket: BUCKET, owner: OWNER, key_epoch: 1, acknowledge: Acknowledge::All };
 pub(crate) const LIMIT: u64 = 5 << 30;
 
 /// What goes wrong on a device.
@@ -56,6 +58,7 @@ pub(crate) struct SimDevice {
 #[derive(Default)]
 struct SimState {
     uuid: u8,
+    capacity_bytes: u64,
     open_count: u64,
     /// Openings so far, whatever copy of the drive they found.
     openings: u64,
@@ -85,6 +88,10 @@ pub(crate) struct SimImage {
 }
 
 impl SimState {
+    fn used_bytes(&self) -> u64 {
+        self.shards.values().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
     /// Opens the drive anew, with what is on it.
     fn open(&mut self, previous: Option<u64>, content_lost: bool) {
         self.openings += 1;
@@ -102,13 +109,22 @@ fn opening_id(opening: u64) -> OpeningId {
 
 impl SimDevice {
     fn new(id: u32) -> Self {
-        let mut state = SimState { uuid: 1, ..SimState::default() };
+        let mut state = SimState { uuid: 1, capacity_bytes: 1 << 40, ..SimState::default() };
         state.open(None, false);
         Self { id: DeviceId(id), state: Mutex::new(state) }
     }
 
     pub(crate) fn faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.state.lock().faults);
+    }
+
+    pub(crate) fn set_capacity(&self, capacity_bytes: u64) {
+        self.state.lock().capacity_bytes = capacity_bytes;
+    }
+
+    /// Bytes of all shards.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.state.lock().used_bytes()
     }
 
     pub(crate) fn set_offline(&self, offline: bool) {
@@ -373,8 +389,8 @@ impl ShardService for SimDevice {
                 (false, false) => DeviceHealth::Online,
             },
             reason: None,
-            capacity_bytes: 1 << 40,
-            free_bytes: (1 << 40) - state.shards.len() as u64,
+            capacity_bytes: state.capacity_bytes,
+            free_bytes: state.capacity_bytes.saturating_sub(state.used_bytes()),
             shard_count: state.shards.len() as u64,
         }
     }
@@ -401,6 +417,8 @@ pub(crate) struct Cluster {
     pub(crate) meta: Arc<MemoryMetaStore>,
     pub(crate) devices: Vec<Arc<SimDevice>>,
     pub(crate) clock: Arc<ManualClock>,
+    /// What data paths are opened with, and given by [`Self::apply`].
+    pub(crate) layout: Layout,
     root_key: Arc<RootKey>,
     starts: AtomicU32,
 }
@@ -408,9 +426,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn new(device_count: u32) -> Self {
         let mut random = xorshift(42);
+        let layout_device = |id| LayoutDevice::local(DeviceId(id), String::new());
         Self {
             meta: Arc::new(MemoryMetaStore::new()),
             devices: (0..device_count).map(|id| Arc::new(SimDevice::new(id))).collect(),
+            layout: Layout::local(
+                ClusterId([9; 16]),
+                (0..device_count).map(layout_device).collect(),
+            ),
             clock: Arc::new(ManualClock::new(UnixMillis(1_700_000_000_000))),
             root_key: Arc::new(RootKey::generate(&mut random)),
             starts: AtomicU32::new(0),
@@ -419,18 +442,66 @@ impl Cluster {
 
     fn deps(&self) -> ObjectDeps {
         let start = self.starts.fetch_add(1, Ordering::Relaxed);
-        let layout_device = |device: &Arc<SimDevice>| LayoutDevice::local(device.id, String::new());
         ObjectDeps {
             meta: Arc::clone(&self.meta) as _,
             txids: Arc::new(TxIds::new(UnixMillis(1), start)),
-            layout: Layout::local(
-                ClusterId([9; 16]),
-                self.devices.iter().map(layout_device).collect(),
-            ),
-            devices: self.devices.iter().map(|device| Arc::clone(device) as _).collect(),
+            layout: self.layout.clone(),
+            devices: self.services(),
             root_key: Arc::clone(&self.root_key),
             clock: Arc::clone(&self.clock) as _,
         }
+    }
+
+    fn services(&self) -> Vec<Arc<dyn ShardService>> {
+        let service = |device: &LayoutDevice| {
+            let found = self.devices.iter().find(|sim| sim.id == device.id);
+            Arc::clone(found.expect("every device of the layout was made")) as _
+        };
+        self.layout.devices.iter().map(service).collect()
+    }
+
+    /// A cluster of nodes with one device each, node `i + 1` with device `i`, in zones of their own.
+    pub(crate) fn of_nodes(count: u32) -> Self {
+        let mut cluster = Self::new(0);
+        (0..count).for_each(|id| cluster.join(&format!("zone-{id}")));
+        cluster
+    }
+
+    /// Adds a node with one device to the layout.
+    pub(crate) fn join(&mut self, zone: &str) {
+        let id = u32::try_from(self.devices.len()).unwrap();
+        let node = NodeId(id + 1);
+        self.devices.push(Arc::new(SimDevice::new(id)));
+        self.layout.epoch.0 += 1;
+        self.layout.nodes.push(LayoutNode {
+            id: node,
+            name: format!("node-{id}"),
+            peer: None,
+            zone: zone.to_owned(),
+            state: NodeState::Active,
+        });
+        let failure_domain = zone.to_owned();
+        let local = LayoutDevice::local(DeviceId(id), String::new());
+        self.layout.devices.push(LayoutDevice { node, failure_domain, ..local });
+    }
+
+    /// Changes the node of device `index` in the layout.
+    pub(crate) fn set_state(&mut self, index: usize, state: NodeState) {
+        self.layout.epoch.0 += 1;
+        self.layout.nodes[index].state = state;
+    }
+
+    /// Takes the node of device `index`, and the device, out of the layout.
+    pub(crate) fn retire(&mut self, index: usize) {
+        let id = self.devices[index].id;
+        self.layout.epoch.0 += 1;
+        self.layout.devices.retain(|device| device.id != id);
+        self.layout.nodes.retain(|node| node.id != NodeId(id.0 + 1));
+    }
+
+    /// Puts the layout as it is now in place.
+    pub(crate) async fn apply(&self, data: &DataPath) {
+        data.apply_layout(self.layout.clone(), &self.services()).await.unwrap();
     }
 
     /// Starts a data path whose workers do not run by themselves.

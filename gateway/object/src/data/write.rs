@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - nothing is visible when this returns: the caller's commit makes it so;
-//! - when it returns `Ok`, every shard of the body is durable and every declared digest matched;
+//! - when it returns `Ok`, every shard of the body is durable, or as many as its bucket asks for and
+//!   the commit queues its stripes for repair; and every declared digest matched;
 //! - a body holds memory only for stripes that have bytes: a slow client holds one stripe.
 //!
 //! *Cancellation:* dropping the future drops what is in flight; the upload's id stops being in
@@ -19,9 +20,12 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use gateway_meta::{
     AccountId, BucketId, Guard, Op, Table, key,
-    record::{Body, ChecksumAlgorithm, InlineRecord, StripeRecord},
+    record::{
+        Acknowledge, Body, BucketRecord, ChecksumAlgorithm, InlineRecord, RepairRecord, StripeRecord,
+    },
 };
 use gateway_seal::{ChunkIndex, ChunkPosition, TAG_LEN_BYTES};
+use node_proto::ManifestId;
 
 use super::Inner;
 use super::hashing::Hashing;
@@ -30,7 +34,9 @@ use super::lease::InFlight;
 use super::manifest::NewManifest;
 use super::memory::Share;
 use super::rows::put;
-use super::stripe_write::{NewStripe, Plain, UploadContext, geometry_of, shards_len_bytes, store};
+use super::stripe_write::{
+    NewStripe, Plain, StoredRecord, UploadContext, geometry_of, shards_len_bytes, store,
+};
 use crate::{ByteStream, Fault, IncomingBody, ObjectWriteError};
 
 /// For whom and under which key a body is written.
@@ -40,6 +46,19 @@ pub(crate) struct WriteTarget {
     /// The bucket's owner, whose key pair opens the bucket key.
     pub(crate) owner: AccountId,
     pub(crate) key_epoch: u32,
+    pub(crate) acknowledge: Acknowledge,
+}
+
+impl WriteTarget {
+    /// New bodies of a bucket.
+    pub(crate) fn of(bucket: &BucketRecord) -> Self {
+        Self {
+            bucket: bucket.id,
+            owner: bucket.owner,
+            key_epoch: bucket.key_epoch,
+            acknowledge: bucket.acknowledge,
+        }
+    }
 }
 
 /// A durable body that no commit names yet.
@@ -73,7 +92,7 @@ pub(crate) async fn write(
     let receiver = Receiver { stream, declared: len_bytes, limit_bytes, received: 0, ahead: None };
     let hashing = Hashing::new(data, &expected, len_bytes);
     let mut upload = Upload {
-        pipeline: Pipeline { stores: FuturesOrdered::new(), stripes: Vec::new(), hashing },
+        pipeline: Pipeline::new(hashing),
         data,
         target,
         receiver,
@@ -127,24 +146,52 @@ impl Receiver {
 /// Everything of an upload that goes on while bytes are received. Dropped before the upload's id
 /// stops being in flight.
 struct Pipeline {
-    stores: FuturesOrdered<BoxFuture<'static, Result<StripeRecord, Fault>>>,
+    stores: FuturesOrdered<BoxFuture<'static, Result<StoredRecord, Fault>>>,
     stripes: Vec<StripeRecord>,
+    /// Repair rows of stripes that lack shards.
+    repairs: Vec<(u32, RepairRecord)>,
     hashing: Hashing,
 }
 
 impl Pipeline {
+    fn new(hashing: Hashing) -> Self {
+        Self { stores: FuturesOrdered::new(), stripes: Vec::new(), repairs: Vec::new(), hashing }
+    }
+
+    /// The record of the next stripe.
+    fn take(&mut self, stored: StoredRecord) {
+        let StoredRecord { record, missing } = stored;
+        if !missing.is_empty() {
+            let index = u32::try_from(self.stripes.len()).expect("the upload counts in u32");
+            self.repairs.push((index, RepairRecord { attempts: 0, suspects: missing.0 }));
+        }
+        self.stripes.push(record);
+    }
+
+    /// Rows by which repair finds the stripes that lack shards.
+    fn repair_ops(&self, manifest: ManifestId) -> Vec<Op> {
+        let row = |(index, repair): &(u32, RepairRecord)| {
+            let m = self.stripes[*index as usize].m;
+            let lost = u8::try_from(repair.suspects.count_ones()).unwrap_or(u8::MAX);
+            let row_key = key::repair(m.saturating_sub(lost), manifest, *index);
+            put(Table::Repair, row_key, repair)
+        };
+        self.repairs.iter().map(row).collect()
+    }
+
     fn is_busy(&self) -> bool {
         !self.stores.is_empty() || self.hashing.is_busy()
     }
 
     /// Waits for one thing to finish. Cancel-safe.
     async fn step(&mut self) -> Result<(), Fault> {
-        let Self { stores, stripes, hashing } = self;
-        tokio::select! {
-            Some(stored) = stores.next(), if !stores.is_empty() => stripes.push(stored?),
-            hashed = hashing.step(), if hashing.is_busy() => hashed?,
-            else => {}
-        }
+        let Self { stores, hashing, .. } = self;
+        let stored = tokio::select! {
+            Some(stored) = stores.next(), if !stores.is_empty() => Some(stored?),
+            hashed = hashing.step(), if hashing.is_busy() => { hashed?; None }
+            else => None,
+        };
+        stored.into_iter().for_each(|stored| self.take(stored));
         Ok(())
     }
 
@@ -327,7 +374,7 @@ impl Upload<'_> {
     }
 
     fn sealed_as(&self, in_flight: &InFlight, chunk_len_bytes: u32) -> SealedBody {
-        let WriteTarget { bucket, owner, key_epoch } = self.target;
+        let WriteTarget { bucket, owner, key_epoch, .. } = self.target;
         SealedBody {
             key: BucketKeyId { owner, bucket, epoch: key_epoch },
             manifest: in_flight.manifest(),
@@ -367,6 +414,7 @@ impl Upload<'_> {
             manifest,
             sealer,
             chunk_len_bytes,
+            acknowledge: self.target.acknowledge,
             stored: in_flight.stored(),
             next_seq: AtomicU32::new(0),
         };
@@ -401,7 +449,8 @@ impl Upload<'_> {
                     key_epoch: self.target.key_epoch,
                     data_key,
                 };
-                let ops = manifest.ops(self.pipeline.stripes);
+                let mut ops = self.pipeline.repair_ops(context.manifest);
+                ops.extend(manifest.ops(self.pipeline.stripes));
                 let body = Body::Stripes(context.manifest);
                 written(body, vec![guard], ops, Some(in_flight))
             }

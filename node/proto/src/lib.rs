@@ -12,6 +12,8 @@
 //! Deliberately absent: anything that knows S3.
 
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod ids;

@@ -10,7 +10,11 @@ use gateway_iam::{
     CreateAccessKeyError, CreateAccountError, DeleteAccountError, ListError, ResolveError,
     RevokeAccessKeyError,
 };
-use gateway_object::Fault;
+use gateway_layout::{
+    ApplyError, ApproveError, ChangeNodeError, CreateTokenError, Kind, NodeError, PreviewError,
+    RejectError, RetireError, RevertError, RevokeTokenError, StageError, StoreError,
+};
+use gateway_object::{BucketError, Fault, JobError};
 use serde_json::json;
 
 /// An answer that is a failure.
@@ -53,11 +57,15 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", message)
     }
 
+    pub(crate) fn no_such_node(text: &str) -> Self {
+        Self::not_found(format!("there is no node {text}"))
+    }
+
     fn not_found(message: impl ToString) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", message)
     }
 
-    fn conflict(message: impl ToString) -> Self {
+    pub(crate) fn conflict(message: impl ToString) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", message)
     }
 
@@ -68,6 +76,41 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
     }
 }
+
+/// What failures of the layout's owner mean, by what the caller should do.
+fn layout_failure(kind: Kind, error: impl std::fmt::Display) -> ApiError {
+    match kind {
+        Kind::NotFound => ApiError::not_found(error),
+        Kind::Conflict => ApiError::conflict(error),
+        Kind::Invalid => ApiError::invalid(error),
+        Kind::Refused => ApiError::new(StatusCode::CONFLICT, "refused", error),
+        Kind::Unavailable | Kind::Corrupt => ApiError::unavailable(error),
+    }
+}
+
+macro_rules! layout_failures {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for ApiError {
+            fn from(error: $error) -> Self {
+                layout_failure(error.kind(), error)
+            }
+        }
+    )*};
+}
+layout_failures!(
+    ApplyError,
+    ApproveError,
+    ChangeNodeError,
+    CreateTokenError,
+    NodeError,
+    PreviewError,
+    RejectError,
+    RetireError,
+    RevertError,
+    RevokeTokenError,
+    StageError,
+    StoreError,
+);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -91,6 +134,31 @@ impl From<ResolveError> for ApiError {
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
         Self::unavailable(fault)
+    }
+}
+
+impl From<BucketError> for ApiError {
+    fn from(error: BucketError) -> Self {
+        match error {
+            BucketError::NoSuchBucket { .. } => Self::not_found(error),
+            BucketError::InvalidName { .. } => Self::invalid(error),
+            BucketError::AlreadyExists
+            | BucketError::AlreadyOwnedByYou
+            | BucketError::NotEmpty
+            | BucketError::TooManyBuckets { .. }
+            | BucketError::NoSuchAccount => Self::conflict(error),
+            BucketError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<JobError> for ApiError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::NoSuchJob { .. } => Self::not_found(error),
+            JobError::Ended { .. } => Self::conflict(error),
+            JobError::Fault(fault) => fault.into(),
+        }
     }
 }
 

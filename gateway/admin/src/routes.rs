@@ -1,9 +1,15 @@
 //! The routes under `/api/v1`, one file per noun.
 
+pub(crate) mod bucket;
 pub(crate) mod device;
+pub(crate) mod job;
 pub(crate) mod key;
+pub(crate) mod layout;
+pub(crate) mod mesh;
+pub(crate) mod node;
 pub(crate) mod repair;
 pub(crate) mod scrub;
+pub(crate) mod token;
 pub(crate) mod usage;
 pub(crate) mod user;
 pub mod wire;

@@ -9,6 +9,7 @@ use std::{
 
 use axum::{Router, extract::DefaultBodyLimit, routing};
 use gateway_iam::Directory;
+use gateway_layout::Cluster;
 use gateway_object::ObjectService;
 use node_proto::Clock;
 use tokio::{
@@ -18,8 +19,9 @@ use tokio::{
 
 use crate::{
     error::ApiError,
+    mesh::MeshView,
     probe,
-    routes::{device, key, repair, scrub, usage, user},
+    routes::{bucket, device, job, key, layout, mesh, node, repair, scrub, token, usage, user},
     session::{self, TokenKey},
 };
 
@@ -50,6 +52,10 @@ pub struct AdminDeps {
     pub directory: Arc<Directory>,
     /// Objects, repair and devices.
     pub objects: ObjectService,
+    /// Nodes, join tokens and the layout.
+    pub cluster: Cluster,
+    /// The mesh; `None` where there is none.
+    pub mesh: Option<Arc<dyn MeshView>>,
     /// Wall-clock time, for token expiry.
     pub clock: Arc<dyn Clock>,
     /// 32 bytes that only this cluster's gateways know; signs tokens.
@@ -63,6 +69,8 @@ pub struct AdminDeps {
 pub(crate) struct State {
     pub(crate) directory: Arc<Directory>,
     pub(crate) objects: ObjectService,
+    pub(crate) cluster: Cluster,
+    pub(crate) mesh: Option<Arc<dyn MeshView>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) token_key: TokenKey,
     pub(crate) sign_ins: Semaphore,
@@ -83,6 +91,8 @@ pub fn router(deps: AdminDeps) -> Router {
     let state = Arc::new(State {
         directory: deps.directory,
         objects: deps.objects,
+        cluster: deps.cluster,
+        mesh: deps.mesh,
         clock: deps.clock,
         token_key: TokenKey::new(&deps.token_secret),
         sign_ins: Semaphore::new(SIGN_INS_MAX),
@@ -100,6 +110,7 @@ pub fn router(deps: AdminDeps) -> Router {
         .route("/repair", routing::get(repair::status))
         .route("/scrub", routing::get(scrub::status).post(scrub::start))
         .route("/usage/audit", routing::get(usage::audit))
+        .merge(of_the_mesh())
         .route_layer(administrators_only);
     let api = Router::new().route("/session", routing::post(session::sign_in)).merge(protected);
     Router::new()
@@ -111,6 +122,34 @@ pub fn router(deps: AdminDeps) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(DefaultBodyLimit::max(BODY_LEN_BYTES_MAX))
         .with_state(state)
+}
+
+/// Routes about nodes and the layout.
+fn of_the_mesh() -> Router<Arc<State>> {
+    Router::new()
+        .route("/tokens", routing::get(token::list).post(token::create))
+        .route("/tokens/{id}", routing::delete(token::revoke))
+        .route("/nodes", routing::get(node::list))
+        .route("/nodes/{node}", routing::get(node::show))
+        .route("/nodes/{node}/approve", routing::post(node::approve))
+        .route("/nodes/{node}/reject", routing::post(node::reject))
+        .route("/nodes/{node}/drain", routing::post(node::drain))
+        .route("/nodes/{node}/activate", routing::post(node::activate))
+        .route("/nodes/{node}/retire", routing::post(node::retire))
+        .route("/layout", routing::get(layout::show))
+        .route("/layout/stage", routing::post(layout::stage))
+        .route("/layout/preview", routing::get(layout::preview))
+        .route("/layout/apply", routing::post(layout::apply))
+        .route("/layout/revert", routing::post(layout::revert))
+        .route("/layout/history", routing::get(layout::history))
+        .route("/jobs", routing::get(job::list))
+        .route("/jobs/{id}/pause", routing::post(job::pause))
+        .route("/jobs/{id}/resume", routing::post(job::resume))
+        .route("/mesh", routing::get(mesh::show))
+        .route(
+            "/buckets/{name}/acknowledge",
+            routing::get(bucket::acknowledge).put(bucket::set_acknowledge),
+        )
 }
 
 /// Serves until `shutdown` resolves, then finishes the requests under way, within ten seconds.

@@ -1,29 +1,74 @@
 //! `/devices`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract};
-use gateway_object::DeviceReport;
-use node_proto::DeviceHealth;
+use gateway_layout::DeviceUsage;
+use gateway_object::{BreakerState, DeviceReport};
+use node_proto::{DeviceHealth, Layout, NodeId};
 
 use super::wire;
 use crate::server::State;
 
-fn device(report: DeviceReport) -> wire::Device {
-    let health = match report.status.health {
+/// As documents call it.
+pub(crate) fn health(health: DeviceHealth) -> &'static str {
+    match health {
         DeviceHealth::Online => "online",
         DeviceHealth::Full => "full",
         DeviceHealth::Offline => "offline",
+    }
+}
+
+/// How full the devices are, for forecasts. One that is away tells nothing of its space.
+pub(crate) fn usage(state: &State) -> Vec<DeviceUsage> {
+    let usage = |report: DeviceReport| DeviceUsage {
+        device: report.status.device,
+        capacity_bytes: report.status.capacity_bytes,
+        used_bytes: report.status.capacity_bytes.saturating_sub(report.status.free_bytes),
+        is_up: report.status.health != DeviceHealth::Offline,
     };
+    state.objects.devices().into_iter().map(usage).collect()
+}
+
+/// What a node is called; the gateway's own drives have no name before something is said of them.
+pub(crate) fn node_name(layout: &Layout, node: NodeId) -> String {
+    match layout.node(node) {
+        Some(known) => known.name.clone(),
+        None if node == NodeId::LOCAL => "gateway".to_owned(),
+        None => format!("node {}", node.0),
+    }
+}
+
+fn breaker(state: BreakerState) -> &'static str {
+    match state {
+        BreakerState::Closed => "closed",
+        BreakerState::Open => "open",
+        BreakerState::HalfOpen => "half-open",
+    }
+}
+
+/// Microseconds, as documents carry short times.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn device(report: DeviceReport, layout: &Layout) -> wire::Device {
     wire::Device {
         device: report.status.device.0,
-        health: health.to_owned(),
+        health: health(report.status.health).to_owned(),
         reason: report.status.reason,
         address: report.address,
+        node: report.node.0,
+        node_name: node_name(layout, report.node),
         failure_domain: report.failure_domain,
+        draining: report.draining,
         capacity_bytes: report.status.capacity_bytes,
         free_bytes: report.status.free_bytes,
         shard_count: report.status.shard_count,
+        breaker: breaker(report.breaker).to_owned(),
+        get_p95_us: report.get_p95.map(micros),
+        put_p95_us: report.put_p95.map(micros),
+        requests_in_flight: report.requests_in_flight,
         rebuilding: report.rebuilding,
     }
 }
@@ -31,6 +76,7 @@ fn device(report: DeviceReport) -> wire::Device {
 pub(crate) async fn list(
     extract::State(state): extract::State<Arc<State>>,
 ) -> Json<wire::DeviceList> {
-    let devices = state.objects.devices().into_iter().map(device).collect();
-    Json(wire::DeviceList { devices })
+    let layout = state.cluster.layout();
+    let devices = state.objects.devices().into_iter().map(|report| device(report, &layout));
+    Json(wire::DeviceList { devices: devices.collect() })
 }

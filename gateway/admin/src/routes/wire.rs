@@ -1,6 +1,28 @@
 //! The JSON documents of the API, shared with its clients.
 
+mod bucket;
+mod job;
+mod layout;
+mod mesh;
+mod node;
+mod preview;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::{
+    bucket::Acknowledge,
+    job::{Job, JobList},
+    layout::{
+        Applied, ApplyLayout, Layout, LayoutChange, LayoutDevice, LayoutHistory, LayoutNode,
+        LayoutRevision, RevertLayout, Reverted, StageChanges, Staged,
+    },
+    mesh::{Bootstrap, Finding, Mesh, Peer, Severity},
+    node::{
+        ApproveNode, CreateToken, DrainNode, NewToken, Node, NodeDetail, NodeDrive, NodeList,
+        OfferedDrive, RetireNode, Token, TokenList,
+    },
+    preview::{DeviceForecast, Odds, Preview},
+};
 
 /// `POST /session`, request.
 #[derive(Clone, Serialize, Deserialize)]
@@ -103,14 +125,33 @@ pub struct Device {
     pub reason: Option<String>,
     /// Where it is.
     pub address: String,
-    /// What it fails together with.
+    /// The number of its node; zero for the gateway's own drives.
+    pub node: u32,
+    /// The name of its node.
+    pub node_name: String,
+    /// What it fails together with: its zone.
     pub failure_domain: String,
+    /// Whether its node is being emptied: it takes no new shards.
+    pub draining: bool,
     /// Space for shards, used and free.
     pub capacity_bytes: u64,
     /// Bytes a write could still use.
     pub free_bytes: u64,
     /// Shards held.
     pub shard_count: u64,
+    /// Whether it is relied on: `closed`; `open` while it failed or fell behind and others are used
+    /// where possible; `half-open` while it is tried again.
+    pub breaker: String,
+    /// 95th percentile of how long the last reads took, in microseconds; absent while too few are
+    /// known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub get_p95_us: Option<u64>,
+    /// 95th percentile of how long the last writes took, in microseconds; absent while too few are
+    /// known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub put_p95_us: Option<u64>,
+    /// Requests that it has not answered.
+    pub requests_in_flight: u32,
     /// Whether shards may be missing on it.
     pub rebuilding: bool,
 }

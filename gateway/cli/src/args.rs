@@ -1,6 +1,11 @@
 //! The command line.
 
+pub(crate) mod bucket;
 pub(crate) mod gateway;
+pub(crate) mod job;
+pub(crate) mod layout;
+pub(crate) mod membership;
+pub(crate) mod mesh;
 pub(crate) mod node;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -8,7 +13,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
+    bucket::BucketArgs,
     gateway::GatewayArgs,
+    job::JobArgs,
+    layout::LayoutArgs,
+    mesh::MeshArgs,
     node::{NodeArgs, NodeRunArgs, NodeVerb},
 };
 use crate::config::units::{parse_size, parse_time};
@@ -27,8 +36,16 @@ pub(crate) enum Command {
     Server(Box<ServerArgs>),
     /// Run the S3 door of a mesh of storage nodes
     Gateway(GatewayArgs),
-    /// Run a storage node
+    /// Run a storage node, or look after those of a cluster
     Node(NodeArgs),
+    /// Show and change which nodes and drives take shards
+    Layout(LayoutArgs),
+    /// Show what the gateway knows of its peers
+    Mesh(MeshArgs),
+    /// List, pause and resume long jobs
+    Job(JobArgs),
+    /// Set how a bucket is written
+    Bucket(BucketArgs),
     /// Create, list and delete users; a user owns the buckets it creates
     User(UserArgs),
     /// Create, list and revoke access keys

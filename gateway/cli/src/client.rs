@@ -54,6 +54,11 @@ impl Client {
         parse(self.call(Method::POST, path, Some(serde_json::to_vec(body)?))?)
     }
 
+    /// Replaces a document.
+    pub(crate) fn put<A: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<A> {
+        parse(self.call(Method::PUT, path, Some(serde_json::to_vec(body)?))?)
+    }
+
     /// Asks for something that needs no document.
     pub(crate) fn post_empty<A: DeserializeOwned>(&self, path: &str) -> Result<A> {
         parse(self.call(Method::POST, path, None)?)

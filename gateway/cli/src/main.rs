@@ -31,7 +31,12 @@ fn main() -> ExitCode {
         Command::Gateway(args) => gateway::run(&args),
         Command::Node(args) => match args.verb {
             NodeVerb::Run(run) => node::run(*run),
+            NodeVerb::Membership(verb) => command::node::run(verb, &args.client),
         },
+        Command::Layout(args) => command::layout::run(args),
+        Command::Mesh(args) => command::mesh::run(args),
+        Command::Job(args) => command::job::run(args),
+        Command::Bucket(args) => command::bucket::run(args),
         Command::User(args) => command::user::run(args),
         Command::Key(args) => command::key::run(args),
         Command::Device(args) => command::device::run(args),

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{ClientArgs, LogFormat};
+use super::{ClientArgs, LogFormat, membership::MembershipVerb};
 
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
@@ -18,6 +18,8 @@ pub(crate) struct NodeArgs {
 pub(crate) enum NodeVerb {
     /// Run a storage node: drives that the gateways of a cluster keep shards on
     Run(Box<NodeRunArgs>),
+    #[command(flatten)]
+    Membership(MembershipVerb),
 }
 
 #[derive(Debug, Default, Args)]

@@ -16,21 +16,48 @@ pub(crate) fn run(args: DeviceArgs) -> Result<()> {
     if args.client.json {
         return print::json(&list);
     }
-    let row = |device: wire::Device| {
-        let state = match (&device.reason, device.rebuilding) {
-            (Some(reason), _) => format!("{}: {reason}", device.health),
-            (None, true) => format!("{}, rebuilding", device.health),
-            (None, false) => device.health.clone(),
-        };
-        [
-            device.device.to_string(),
-            print::size(device.free_bytes),
-            print::size(device.capacity_bytes),
-            device.shard_count.to_string(),
-            device.address,
-            state,
-        ]
-    };
     let rows: Vec<_> = list.devices.into_iter().map(row).collect();
-    print::table(["DEVICE", "FREE", "CAPACITY", "SHARDS", "ADDRESS", "STATE"], &rows)
+    let titles = [
+        "DEVICE",
+        "NODE",
+        "FAILS WITH",
+        "FREE",
+        "CAPACITY",
+        "SHARDS",
+        "GET P95",
+        "PUT P95",
+        "WAITING",
+        "ADDRESS",
+        "STATE",
+    ];
+    print::table(titles, &rows)
+}
+
+fn row(device: wire::Device) -> [String; 11] {
+    let mut state = match &device.reason {
+        Some(reason) => format!("{}: {reason}", device.health),
+        None => device.health.clone(),
+    };
+    if device.breaker != "closed" {
+        state.push_str(&format!(", breaker {}", device.breaker));
+    }
+    if device.draining {
+        state.push_str(", draining");
+    }
+    if device.rebuilding && device.reason.is_none() {
+        state.push_str(", rebuilding");
+    }
+    [
+        device.device.to_string(),
+        device.node_name,
+        device.failure_domain,
+        print::size(device.free_bytes),
+        print::size(device.capacity_bytes),
+        device.shard_count.to_string(),
+        print::or_dash(device.get_p95_us.map(print::micros)),
+        print::or_dash(device.put_p95_us.map(print::micros)),
+        device.requests_in_flight.to_string(),
+        device.address,
+        state,
+    ]
 }

@@ -23,6 +23,22 @@ pub(crate) fn line(text: &str) -> Result<()> {
     write(&format!("{text}\n"))
 }
 
+/// A list of names and values with aligned columns.
+pub(crate) fn fields(rows: &[(&str, String)]) -> Result<()> {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let mut out = String::new();
+    for (name, value) in rows {
+        out.push_str(format!("{name:width$}  {value}").trim_end());
+        out.push('\n');
+    }
+    write(&out)
+}
+
+/// What to do next, for people; on standard error, so that answers can be piped.
+pub(crate) fn hint(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// A table with aligned columns.
 pub(crate) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> Result<()> {
     write(&aligned(titles, rows))
@@ -61,6 +77,31 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
+/// A duration for people, in its two largest units.
+pub(crate) fn duration(seconds: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+    let largest = UNITS.iter().position(|(_, unit)| seconds >= *unit).unwrap_or(3);
+    let (name, unit) = UNITS[largest];
+    let mut text = format!("{} {name}", seconds / unit);
+    if let Some((name, smaller)) = UNITS.get(largest + 1) {
+        match seconds % unit / smaller {
+            0 => {}
+            rest => text.push_str(&format!(" {rest} {name}")),
+        }
+    }
+    text
+}
+
+/// A short time for people, in milliseconds.
+pub(crate) fn micros(us: u64) -> String {
+    format!("{}.{} ms", us / 1000, us / 100 % 10)
+}
+
+/// A value that may not be known.
+pub(crate) fn or_dash<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +110,20 @@ mod tests {
     fn columns_line_up() {
         let rows = [["a".to_owned(), "1".to_owned()], ["long".to_owned(), "2".to_owned()]];
         assert_eq!(aligned(["NAME", "N"], &rows), "NAME  N\na     1\nlong  2\n");
+    }
+
+    #[test]
+    fn durations_show_two_units() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3_601, "1 h"),
+            (3_660, "1 h 1 min"),
+            (90_000, "1 d 1 h"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
     }
 
     #[test]

@@ -46,14 +46,13 @@ impl<B> Known<B> {
         self.roster.standing(peer) != Standing::Stranger
     }
 
-    /// Notes an established connection; answers whether it is a handled one.
-    fn establish(&mut self, event: &ConnectionEstablished<'_>) -> bool {
-        let Some(index) = self.handled.iter().position(|id| *id == event.connection_id) else {
-            return false;
-        };
+    /// Notes an established connection; answers how many others the peer has if it is a handled one.
+    fn establish(&mut self, event: &ConnectionEstablished<'_>) -> Option<usize> {
+        let index = self.handled.iter().position(|id| *id == event.connection_id)?;
         self.handled.swap_remove(index);
-        self.connections.entry(event.peer_id).or_default().push(event.connection_id);
-        true
+        let ids = self.connections.entry(event.peer_id).or_default();
+        ids.push(event.connection_id);
+        Some(ids.len() - 1)
     }
 
     /// Forgets a closed connection; answers how many of the peer's are left if it was a handled one.
@@ -118,8 +117,11 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Known<B> {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(event) => {
-                if self.establish(&event) {
+            FromSwarm::ConnectionEstablished(mut event) => {
+                // Not counting those from when the peer was a stranger: the wrapped behaviour takes
+                // a first connection for the beginning of its acquaintance with the peer.
+                if let Some(others) = self.establish(&event) {
+                    event.other_established = others;
                     self.inner.on_swarm_event(FromSwarm::ConnectionEstablished(event));
                 }
             }

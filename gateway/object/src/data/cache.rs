@@ -47,6 +47,19 @@ impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
         Some(entry.value.clone())
     }
 
+    /// Forgets a value.
+    pub(crate) fn remove<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.by_key.remove(key) {
+            entries.by_use.remove(&entry.used);
+            entries.weight -= entry.weight;
+        }
+    }
+
     /// Keeps a value. One heavier than the whole cache is not kept.
     pub(crate) fn insert(&self, key: K, value: V, weight: usize) {
         if weight > self.weight_max {
@@ -98,5 +111,8 @@ mod tests {
         assert_eq!(cache.entries.lock().weight, 1);
         cache.insert("b", 3, 3);
         assert_eq!((cache.get("a"), cache.get("b")), (Some(2), None));
+        cache.remove("a");
+        cache.remove("b");
+        assert_eq!((cache.get("a"), cache.entries.lock().weight), (None, 0));
     }
 }

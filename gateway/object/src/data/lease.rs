@@ -189,6 +189,12 @@ impl Leases {
         self.state.lock().in_flight.contains(&manifest.0)
     }
 
+    /// Whether `manifest` stays in flight until the next start, because the outcome of its commit is
+    /// unknown.
+    pub(crate) fn is_kept(&self, manifest: ManifestId) -> bool {
+        self.state.lock().kept.contains(&manifest.0)
+    }
+
     /// Takes stock for a sweep. The counter is read before the leases: an id below it without a
     /// lease has lost its lease, not yet to get one.
     pub(crate) async fn settled(&self) -> Result<Settled, Fault> {

@@ -3,11 +3,14 @@
 //! Invariants:
 //! - what a page says is checked once, when it is read: stripe numbers, shard counts and lengths
 //!   fit together, so that later arithmetic cannot fail;
-//! - pages never change under their key, so a cached page is never stale, at most unlinked.
+//! - a page changes only when shards of its stripes move: whoever changes it says so, and a cached
+//!   page is then forgotten. A reader may still hold the page of a moment ago and meets shards that
+//!   are gone; whoever deletes or repairs reads the page anew.
 //!
 //! *Limits:* decoded pages are kept up to a configured weight.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gateway_meta::{
     BucketId, Op, Table, key,
@@ -27,13 +30,20 @@ const PAGE_OVERHEAD_BYTES: usize = 512;
 pub(crate) struct Manifests {
     rows: Rows,
     stripes: Cache<(ManifestId, u32), Arc<ManifestPage>>,
+    /// Pages that changed so far.
+    changes: AtomicU64,
     parts: Cache<(ManifestId, u32), Arc<PartTablePage>>,
 }
 
 impl Manifests {
     pub(crate) fn new(rows: Rows, cache_bytes_max: usize) -> Self {
         let half = cache_bytes_max / 2;
-        Self { rows, stripes: Cache::new(half), parts: Cache::new(half) }
+        Self {
+            rows,
+            stripes: Cache::new(half),
+            changes: AtomicU64::new(0),
+            parts: Cache::new(half),
+        }
     }
 
     /// One page of a stripe list; `None` when the manifest has no such page.
@@ -45,6 +55,23 @@ impl Manifests {
         if let Some(found) = self.stripes.get(&(manifest, page)) {
             return Ok(Some(found));
         }
+        let changes = self.changes.load(Ordering::SeqCst);
+        let Some((decoded, len_bytes)) = self.read_page(manifest, page)? else { return Ok(None) };
+        let weight = len_bytes + PAGE_OVERHEAD_BYTES;
+        self.stripes.insert((manifest, page), Arc::clone(&decoded), weight);
+        // It may have changed between the reading and the keeping.
+        if self.changes.load(Ordering::SeqCst) != changes {
+            self.stripes.remove(&(manifest, page));
+        }
+        Ok(Some(decoded))
+    }
+
+    /// Reads a page; also says how long its row is.
+    fn read_page(
+        &self,
+        manifest: ManifestId,
+        page: u32,
+    ) -> Result<Option<(Arc<ManifestPage>, usize)>, Fault> {
         let Some(value) = self.rows.get(Table::Mf, &key::mf(manifest, page))? else {
             return Ok(None);
         };
@@ -52,12 +79,27 @@ impl Manifests {
         if decoded.first_stripe != page.saturating_mul(ManifestPage::STRIPES_PER_PAGE) {
             return Err(corrupt(format!("page {page} of {manifest:?} is another page")));
         }
-        self.stripes.insert(
-            (manifest, page),
-            Arc::clone(&decoded),
-            value.len() + PAGE_OVERHEAD_BYTES,
-        );
-        Ok(Some(decoded))
+        Ok(Some((decoded, value.len())))
+    }
+
+    /// Forgets a page that was just changed.
+    pub(crate) fn forget_page(&self, manifest: ManifestId, page: u32) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.stripes.remove(&(manifest, page));
+    }
+
+    /// As [`Self::stripe`], as it is now.
+    pub(crate) fn current_stripe(
+        &self,
+        manifest: ManifestId,
+        stripe_index: u32,
+    ) -> Result<Option<Stripe>, Fault> {
+        let page_index = stripe_index / ManifestPage::STRIPES_PER_PAGE;
+        let Some((page, _)) = self.read_page(manifest, page_index)? else { return Ok(None) };
+        if stripe_index >= page.stripe_count {
+            return Ok(None);
+        }
+        Stripe::new(manifest, page, stripe_index).map(Some)
     }
 
     /// One page of a part table; `None` when there is no such page.

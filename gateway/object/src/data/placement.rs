@@ -241,33 +241,6 @@ impl Placement {
         self.groups.read().values().cloned().collect()
     }
 
-    /// A group that starts with `devices`, in this order, and has nobody else that new stripes
-    /// could not go to; made if there is none.
-    ///
-    /// # Errors
-    /// [`Fault`] when it cannot be recorded.
-    pub(crate) async fn starting_with(&self, devices: Vec<DeviceId>) -> Result<Arc<Group>, Fault> {
-        let view = self.devices.view();
-        let domain = |device: &DeviceId| {
-            let member = view.member(*device).filter(|slot| !slot.draining);
-            member.map(|slot| slot.layout.failure_domain.as_str())
-        };
-        let is_fit = |(index, device): (usize, &DeviceId), members: &[DeviceId]| {
-            let taken = || members[..index].iter().filter_map(domain);
-            domain(device).is_some_and(|own| taken().all(|other| other != own))
-        };
-        let fits = |group: &&Arc<Group>| {
-            let members = &group.devices;
-            let mut besides = members.iter().enumerate().skip(devices.len());
-            members.starts_with(&devices) && besides.all(|member| is_fit(member, members))
-        };
-        let found = self.groups.read().values().find(fits).cloned();
-        match found {
-            Some(group) => Ok(group),
-            None => self.group_of(devices).await,
-        }
-    }
-
     /// A device that may take a shard in place of a late one: in none of the domains of `members`
     /// or of `others`, well, and with a group that has it in the place of `members[position]` if
     /// there is one.
@@ -278,9 +251,8 @@ impl Placement {
         others: &[DeviceId],
     ) -> Option<Arc<Slot>> {
         let view = self.devices.view();
-        let domain = |device: &DeviceId| {
-            view.slot(*device).map(|slot| slot.layout.failure_domain.as_str())
-        };
+        let domain =
+            |device: &DeviceId| view.slot(*device).map(|slot| slot.layout.failure_domain.as_str());
         let taken: BTreeSet<&str> = members.iter().chain(others).filter_map(domain).collect();
         let is_free = |slot: &&Arc<Slot>| {
             !taken.contains(slot.layout.failure_domain.as_str())
@@ -296,7 +268,8 @@ impl Placement {
         let mut spares: Vec<&Arc<Slot>> = view.slots().iter().filter(is_free).collect();
         let turn = self.devices.turn(spares.len());
         spares.rotate_left(turn);
-        let chosen = spares.into_iter().min_by_key(|slot| (is_new(slot), self.devices.rank(slot)))?;
+        let chosen =
+            spares.into_iter().min_by_key(|slot| (is_new(slot), self.devices.rank(slot)))?;
         let may_make = || {
             let is_current = |group: &&Arc<Group>| {
                 group.devices.iter().all(|device| view.member(*device).is_some())
@@ -307,9 +280,24 @@ impl Placement {
         (!is_new(chosen) || may_make()).then(|| Arc::clone(chosen))
     }
 
-    /// A group that begins with `devices`.
+    /// A group that begins with `devices`, and has nobody besides who is in one domain with another
+    /// member, or who is to be emptied: its stripes would have to leave it again.
     fn existing(&self, devices: &[DeviceId]) -> Option<Arc<Group>> {
-        self.groups.read().values().find(|group| group.devices.starts_with(devices)).cloned()
+        let view = self.devices.view();
+        let domain = |device: &DeviceId| {
+            let member = view.member(*device).filter(|slot| !slot.draining);
+            member.map(|slot| slot.layout.failure_domain.as_str())
+        };
+        let is_fit = |index: usize, members: &[DeviceId]| {
+            let own = domain(&members[index]);
+            own.is_some() && members[..index].iter().all(|other| domain(other) != own)
+        };
+        let begins = |group: &&Arc<Group>| {
+            let members = &group.devices;
+            members.starts_with(devices)
+                && (devices.len()..members.len()).all(|index| is_fit(index, members))
+        };
+        self.groups.read().values().find(begins).cloned()
     }
 
     /// The group of exactly these devices, or one that begins with them; made if there is none. The

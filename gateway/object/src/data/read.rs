@@ -410,9 +410,18 @@ async fn fetch(
         None => data.memory.reserve_two(footprint, share, wait_max).await?,
     };
     let buffer = data.buffers.take(footprint.0, Some(for_plaintext));
-    let bytes = stripe_read::read(&data, window, buffer).await;
+    let read = stripe_read::read(&data, window.clone(), buffer).await;
     drop(for_shards);
-    bytes
+    let fault = match read {
+        Err(fault @ Fault::Unreadable { .. }) => fault,
+        read => return read,
+    };
+    // Its shards may have moved since the window was planned, which a slow client made long ago.
+    let Some(window) = window.moved(&data)? else { return Err(fault) };
+    let footprint = window.footprint();
+    let (for_plaintext, _for_shards) = data.memory.reserve_two(footprint, share, wait_max).await?;
+    let buffer = data.buffers.take(footprint.0, Some(for_plaintext));
+    stripe_read::read(&data, window, buffer).await
 }
 
 fn inline(

@@ -50,6 +50,7 @@ impl ShardSet {
 }
 
 /// What to read of a stripe.
+#[derive(Clone)]
 pub(crate) struct Window {
     pub(crate) stripe: Stripe,
     pub(crate) sealer: Arc<ChunkSealer>,
@@ -61,6 +62,13 @@ impl Window {
     fn chunks(&self) -> Result<Vec<StripeChunk>, Fault> {
         let chunks = self.stripe.geometry.chunks_of(self.range.clone());
         chunks.map(Iterator::collect).ok_or_else(|| corrupt("a range lies outside its stripe"))
+    }
+
+    /// The same window of its stripe as it is named now; `None` when nothing of it moved.
+    pub(crate) fn moved(&self, data: &Inner) -> Result<Option<Self>, Fault> {
+        let current = data.manifests.current_stripe(self.stripe.manifest, self.stripe.index)?;
+        let moved = current.filter(|current| current.record() != self.stripe.record());
+        Ok(moved.map(|stripe| Self { stripe, ..self.clone() }))
     }
 
     /// Plaintext of all chunks that the window touches, as a range of the stripe's.

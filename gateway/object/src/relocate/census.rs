@@ -78,11 +78,34 @@ pub(super) async fn count(
     Ok(amounts)
 }
 
-/// The stripes of a group by their number of shards.
-async fn widths(
+/// What stripes of `groups` have in the positions that `positions` picks of the devices that hold
+/// their shards.
+pub(super) async fn count_positions(
     data: &Arc<Inner>,
-    group: PlacementGroupId,
-) -> Result<BTreeMap<u8, Width>, Fault> {
+    groups: impl IntoIterator<Item = PlacementGroupId>,
+    positions: impl Fn(&[DeviceId]) -> usize,
+) -> Result<Amount, Fault> {
+    let mut amount = Amount::default();
+    for id in groups {
+        let group = data.placement.group(id)?;
+        for (width, of_width) in widths(data, id).await? {
+            let holders = &group.devices[..usize::from(width).min(group.devices.len())];
+            let picked = positions(holders) as u64;
+            amount.shards += picked * of_width.stripes;
+            amount.bytes += picked * of_width.shard_bytes;
+        }
+    }
+    Ok(amount)
+}
+
+/// Whether any body has stripes in a group.
+pub(super) async fn is_used(data: &Inner, group: PlacementGroupId) -> Result<bool, Fault> {
+    let range = KeyRange::prefix(&key::pgidx_prefix(group));
+    Ok(!data.rows.scan(Table::Pgidx, range, 1).await?.is_empty())
+}
+
+/// The stripes of a group by their number of shards.
+async fn widths(data: &Arc<Inner>, group: PlacementGroupId) -> Result<BTreeMap<u8, Width>, Fault> {
     let mut widths: BTreeMap<u8, Width> = BTreeMap::new();
     let mut range = KeyRange::prefix(&key::pgidx_prefix(group));
     loop {

@@ -189,13 +189,10 @@ impl Jobs {
         let id = id_of(kind);
         let found = self.book.lock().open.get(&id).map(|entry| entry.record.clone());
         let Some(record) = found else { return Ok(()) };
-        let record =
-            JobRecord { state, changed: self.clock.now(), remaining_bytes: 0, ..record };
+        let record = JobRecord { state, changed: self.clock.now(), remaining_bytes: 0, ..record };
         let row_key = key::ctl::ended_job(record.started, &id);
-        let mut ops: Vec<Op> = vec![
-            delete(Table::Ctl, key::ctl::job(&id)),
-            put(Table::Ctl, row_key, &record),
-        ];
+        let mut ops: Vec<Op> =
+            vec![delete(Table::Ctl, key::ctl::job(&id)), put(Table::Ctl, row_key, &record)];
         let forgotten = {
             let book = self.book.lock();
             let surplus = (book.ended.len() + 1).saturating_sub(ENDED_MAX);
@@ -228,7 +225,11 @@ impl Jobs {
         let Some(kind) = found else {
             let has_ended = self.book.lock().ended.iter().any(|ended| id_of(ended.kind) == id);
             let id = id.to_owned();
-            return Err(if has_ended { JobError::Ended { id } } else { JobError::NoSuchJob { id } });
+            return Err(if has_ended {
+                JobError::Ended { id }
+            } else {
+                JobError::NoSuchJob { id }
+            });
         };
         self.write(kind, |record| record.state = state).await?;
         self.changed.notify_one();

@@ -8,16 +8,27 @@
 //! Invariants:
 //! - a stripe names a new group only after its moved shards are durable there, by one commit that
 //!   holds only if the page is still the one that was read;
-//! - a stripe's shards stay in distinct failure domains, and parity is never given up;
+//! - shards go to failure domains that no other shard of their stripe is in, and parity is never
+//!   given up;
 //! - nothing is deleted that the page as it is now names.
 //!
 //! Deliberately absent: which node may go. The layout says so, and who changes it asks
 //! [`held_shards`] first.
 
+mod balance;
+mod carry;
 mod census;
 mod jobs;
+mod left_behind;
 mod moves;
+mod plan;
+mod rewrite;
+mod scene;
+#[cfg(test)]
+mod tests;
+mod worker;
 
 pub(crate) use census::held_shards;
 pub(crate) use jobs::Jobs;
-pub(crate) use moves::Moves;
+pub(crate) use moves::{Judged, Moves};
+pub(crate) use worker::Relocate;

@@ -28,7 +28,7 @@ const DEVICE_BATCH_MAX: usize = 256;
 const DEVICE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The worker.
-pub(super) struct RecordDamage {
+pub(crate) struct RecordDamage {
     data: Arc<Inner>,
     queue: mpsc::Receiver<Damage>,
     pending: Vec<Damage>,

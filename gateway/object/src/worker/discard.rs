@@ -83,7 +83,7 @@ async fn discard(data: &Arc<Inner>, batch: &[Discard]) -> Result<(), Fault> {
     }
     let garbage = garbage::unnamed(data, stored.into_iter().collect()).await?;
     let mut by_device: BTreeMap<DeviceId, Vec<ShardKey>> = BTreeMap::new();
-    for (device, key) in garbage {
+    for (device, key) in garbage.shards {
         by_device.entry(device).or_default().push(key);
     }
     garbage::delete_all(data, by_device).await;

@@ -4,18 +4,21 @@
 //! - an id is looked at only after it was found settled, so that no commit can name it later;
 //! - a shard is named only on the device that its stripe's group has at its place: the same shard
 //!   on another device is the loser of a hedge, or was moved away;
+//! - pages are read anew: a page of a moment ago may name a device that a shard has moved from;
 //! - absence is established by a commit of ours, not by a read: whatever commit was handed to the
 //!   store before is decided by then, and a store that failed in between refuses ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_meta::{Guard, Table, key, record::ManifestPage};
-use node_proto::{DeviceId, ManifestId, ShardKey};
+use gateway_meta::{Guard, Table, key, record::StripeRecord};
+use node_proto::{DeviceId, ManifestId, PlacementGroupId, ShardKey, StripeSeq};
 
 use crate::Fault;
 use crate::data::Inner;
 use crate::data::devices::Slot;
+use crate::data::manifest::decode_page;
+use crate::relocate::Judged;
 
 /// Guards per commit that establishes absence. Chosen.
 const GUARDS_MAX: usize = 256;
@@ -24,21 +27,30 @@ const GUARDS_MAX: usize = 256;
 const DELETE_BATCH: usize = 1024;
 
 /// A shard where it was found.
-pub(super) type Held = (DeviceId, ShardKey);
+pub(crate) type Held = (DeviceId, ShardKey);
 
-/// Those of `shards` that nobody names. Ids that are not settled are left out.
-pub(super) async fn unnamed(data: &Arc<Inner>, shards: Vec<Held>) -> Result<Vec<Held>, Fault> {
+/// Shards that nobody names.
+pub(crate) struct Garbage {
+    pub(crate) shards: Vec<Held>,
+    /// Keep until they are deleted: as long, nothing of their bodies moves to where they are.
+    pub(crate) judged: Judged,
+}
+
+/// Those of `shards` that nobody names. Ids that are not settled, and bodies that are being moved,
+/// are left out.
+pub(crate) async fn unnamed(data: &Arc<Inner>, shards: Vec<Held>) -> Result<Garbage, Fault> {
     let settled = data.leases.settled().await?;
     let mut by_manifest: ByManifest = BTreeMap::new();
     for (device, key) in shards {
         by_manifest.entry(key.manifest).or_default().push((device, key));
     }
-    by_manifest.retain(|manifest, _| settled.contains(*manifest));
+    let judged = data.moves.judge(by_manifest.keys().copied());
+    by_manifest.retain(|manifest, _| judged.contains(*manifest) && settled.contains(*manifest));
     let looking = Arc::clone(data);
     let (absent, mut garbage) = data.cpu.run(move || look_up(&looking, by_manifest)).await??;
     let dead = establish_absence(data, absent.keys().copied().collect()).await?;
     garbage.extend(absent.into_iter().filter(|(id, _)| dead.contains(id)).flat_map(|(_, k)| k));
-    Ok(garbage)
+    Ok(Garbage { shards: garbage, judged })
 }
 
 type ByManifest = BTreeMap<ManifestId, Vec<Held>>;
@@ -52,27 +64,50 @@ fn look_up(data: &Inner, by_manifest: ByManifest) -> Result<(ByManifest, Vec<Hel
             absent.insert(manifest, shards);
             continue;
         }
-        for held in shards {
-            if !is_named(data, held)? {
-                garbage.push(held);
+        let Some(named) = named_by(data, manifest)? else { continue };
+        for (device, key) in shards {
+            let place = named.get(&key.stripe).filter(|(_, count)| key.index.0 < *count);
+            let is_named = match place {
+                Some((group, _)) => {
+                    let group = data.placement.group(*group)?;
+                    group.devices.get(usize::from(key.index.0)) == Some(&device)
+                }
+                None => false,
+            };
+            if !is_named {
+                garbage.push((device, key));
             }
         }
     }
     Ok((absent, garbage))
 }
 
-fn is_named(data: &Inner, (device, key): Held) -> Result<bool, Fault> {
-    let Some(index) = data.manifests.stripe_of_seq(key.manifest, key.stripe)? else {
-        return Ok(false);
-    };
-    let page = data.manifests.page(key.manifest, index / ManifestPage::STRIPES_PER_PAGE)?;
-    let position = (index % ManifestPage::STRIPES_PER_PAGE) as usize;
-    let stripe = page.as_ref().and_then(|page| page.stripes.get(position));
-    let index = usize::from(key.index.0);
-    let Some(stripe) = stripe.filter(|stripe| index < stripe.roots.len()) else {
-        return Ok(false);
-    };
-    Ok(data.placement.group(stripe.group)?.devices.get(index) == Some(&device))
+/// The group and number of shards of each stripe of a body, as its pages are now; `None` when they
+/// cannot be understood, and nothing is known to be garbage.
+fn named_by(
+    data: &Inner,
+    manifest: ManifestId,
+) -> Result<Option<BTreeMap<StripeSeq, (PlacementGroupId, u8)>>, Fault> {
+    let mut named = BTreeMap::new();
+    for page_index in 0.. {
+        let Some(value) = data.rows.get(Table::Mf, &key::mf(manifest, page_index))? else { break };
+        let page = match decode_page(manifest, &value) {
+            Ok(page) => page,
+            Err(fault) => {
+                tracing::error!(manifest = manifest.0, %fault, "a body cannot be swept");
+                return Ok(None);
+            }
+        };
+        let shard_count = |stripe: &StripeRecord| stripe.k.saturating_add(stripe.m);
+        named.extend(
+            page.stripes.iter().map(|stripe| (stripe.seq, (stripe.group, shard_count(stripe)))),
+        );
+        if u64::from(page.first_stripe) + page.stripes.len() as u64 >= u64::from(page.stripe_count)
+        {
+            break;
+        }
+    }
+    Ok(Some(named))
 }
 
 /// Those of `manifests` that have no first page, for good.
@@ -98,7 +133,7 @@ async fn establish_absence(
 }
 
 /// Deletes shards of one device. A device that cannot is swept when it is back.
-pub(super) async fn delete(data: &Inner, slot: &Slot, keys: &[ShardKey]) {
+pub(crate) async fn delete(data: &Inner, slot: &Slot, keys: &[ShardKey]) {
     for batch in keys.chunks(DELETE_BATCH) {
         if !slot.is_up() {
             slot.want_sweep();
@@ -125,7 +160,7 @@ pub(super) async fn delete(data: &Inner, slot: &Slot, keys: &[ShardKey]) {
 }
 
 /// Deletes shards of many devices, all devices at once.
-pub(super) async fn delete_all(data: &Inner, by_device: BTreeMap<DeviceId, Vec<ShardKey>>) {
+pub(crate) async fn delete_all(data: &Inner, by_device: BTreeMap<DeviceId, Vec<ShardKey>>) {
     let deletes = by_device.iter().filter_map(|(device, keys)| {
         let slot = data.devices.slot(*device)?;
         Some(async move { delete(data, &slot, keys).await })

@@ -8,6 +8,7 @@
 //! | `damage` | records damaged shards, from reads and from scrubs |
 //! | `repair` | recreates damaged shards, fewest losses to spare first |
 //! | `devices` | notices devices that come, go, or return empty or old |
+//! | `relocate` | moves shards to other devices, see [`crate::relocate`] |
 //! | `rebuild` | recreates everything that a returned device lacks, or a device lost silently |
 //!
 //! Invariants:
@@ -16,16 +17,16 @@
 //! - a panic in a step is logged and the worker goes on.
 //!
 //! *Limits:* steps work on bounded batches; memory of repairs counts against the budget of the
-//! data path; repair and rebuild share one bandwidth limit.
+//! data path; repair, rebuild and relocation share one bandwidth limit.
 
 mod damage;
 mod device_watch;
 mod discard;
-mod garbage;
+pub(crate) mod garbage;
 mod rebuild;
 mod reclaim;
 mod repair;
-mod restore;
+pub(crate) mod restore;
 mod status;
 #[cfg(test)]
 mod stepping;
@@ -105,7 +106,8 @@ pub(crate) fn all(data: &Arc<Inner>, queues: Queues) -> Vec<Box<dyn Worker>> {
         Box::new(damage::RecordDamage::new(Arc::clone(data), queues.damages)),
         Box::new(repair::Repair::new(Arc::clone(data), Arc::clone(&throttle))),
         Box::new(device_watch::DeviceWatch::new(Arc::clone(data))),
-        Box::new(rebuild::Rebuild::new(Arc::clone(data), throttle)),
+        Box::new(rebuild::Rebuild::new(Arc::clone(data), Arc::clone(&throttle))),
+        Box::new(crate::relocate::Relocate::new(Arc::clone(data), throttle)),
     ]
 }
 

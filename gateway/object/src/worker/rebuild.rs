@@ -3,7 +3,7 @@
 //!
 //! Walks the manifests of all groups with the device, ascending, compares what should be there with
 //! what the device lists, and recreates the difference. Bodies that were in flight when the walk
-//! began may be committed behind it; they are looked at once they are no longer in flight.
+//! began, or moved, may be committed behind it; they are looked at once they are no longer in flight.
 //!
 //! An audit, which follows a scrub, is the same walk over a device that should lack nothing. It does
 //! not count as a rebuild: nothing is known to be missing. It needs no second look at bodies in
@@ -89,7 +89,9 @@ impl Rebuild {
         }
         for slot in self.data.devices.view().slots().iter().filter(|slot| slot.is_up()) {
             if let Some(found) = read_record(&self.data, slot)? {
-                let in_flight = self.data.leases.in_flight();
+                // What moves is like what is uploaded: it may be committed behind the walk.
+                let moving = self.data.moves.moving().into_iter().map(|manifest| manifest.0);
+                let in_flight = self.data.leases.in_flight().into_iter().chain(moving);
                 self.stragglers.entry(slot.id()).or_default().extend(in_flight);
                 let (slot, opening) = (Arc::clone(slot), opening_of(&found.1));
                 self.run = Some(Run { slot, opening });
@@ -161,7 +163,8 @@ impl Worker for Rebuild {
         let device = run.slot.id();
         let stragglers: Vec<ManifestId> =
             self.stragglers.get(&device).into_iter().flatten().copied().map(ManifestId).collect();
-        if stragglers.iter().any(|id| self.data.leases.is_in_flight(*id)) {
+        let (leases, moves) = (&self.data.leases, &self.data.moves);
+        if stragglers.iter().any(|id| leases.is_in_flight(*id) || moves.is_moving(*id)) {
             return Ok(Pace::Idle);
         }
         let rebuilt = walk.restore_all(&stragglers).await?;
@@ -285,13 +288,19 @@ impl Walk<'_> {
     /// Recreates one shard; whether it was.
     async fn recreate(&self, shard: Expected) -> Result<bool, Fault> {
         let manifest = shard.key.manifest;
-        // A body that was reclaimed since its page was read lacks nothing; its page may be cached.
-        if self.data.rows.get(Table::Mf, &key::mf(manifest, 0))?.is_none() {
-            return Ok(false);
-        }
-        let Some(stripe) = self.data.manifests.stripe(manifest, shard.stripe_index)? else {
+        // A body that was reclaimed since its page was read lacks nothing, and a shard that was
+        // moved is not lacking here.
+        let Some(stripe) = self.data.manifests.current_stripe(manifest, shard.stripe_index)? else {
             return Ok(false);
         };
+        let index = usize::from(shard.key.index.0);
+        let group = self.data.placement.group(stripe.record().group)?;
+        let is_here = stripe.record().seq == shard.key.stripe
+            && index < usize::from(stripe.geometry.shard_count())
+            && group.devices.get(index) == Some(&self.slot.id());
+        if !is_here {
+            return Ok(false);
+        }
         let scope = Scope::Missing(shard.key.index);
         match restore(self.data, self.throttle, &stripe, scope).await? {
             Restored::Whole => Ok(true),

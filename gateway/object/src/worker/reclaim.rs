@@ -45,7 +45,7 @@ const PAGES_READ: usize = 8;
 const PAGES_DELETED_APART: usize = 64;
 
 /// The worker.
-pub(super) struct Reclaim {
+pub(crate) struct Reclaim {
     data: Arc<Inner>,
     /// When this process first saw an entry; in the future for one that is put off.
     seen: BTreeMap<ManifestId, Instant>,
@@ -98,7 +98,11 @@ impl Worker for Reclaim {
         let due = self.due(&queue);
         let mut pace = Pace::Idle;
         for batch in due.chunks(BATCH_MAX) {
-            let damaged = reclaim(&self.data, batch).await?;
+            // What is being moved waits: its rows are about to change.
+            let judged = self.data.moves.judge(batch.iter().map(|(id, _)| *id));
+            let batch: Vec<_> =
+                batch.iter().filter(|(id, _)| judged.contains(*id)).cloned().collect();
+            let damaged = reclaim(&self.data, &batch).await?;
             if damaged.len() < batch.len() {
                 pace = Pace::More;
             }

@@ -30,7 +30,7 @@ const PAGE_LEN: usize = 256;
 const REMEMBERED_MAX: usize = 4096;
 
 /// The worker.
-pub(super) struct Repair {
+pub(crate) struct Repair {
     data: Arc<Inner>,
     throttle: Arc<Throttle>,
     next_attempts: HashMap<Bytes, Instant>,
@@ -64,9 +64,9 @@ impl Repair {
         let (_, manifest, stripe_index) =
             key::parse_repair(&row_key).ok_or_else(|| corrupt("a repair row has a damaged key"))?;
         let record: RepairRecord = decode(&value)?;
-        // Cached pages of a body that is gone would keep its row for ever.
-        let exists = self.data.rows.get(Table::Mf, &key::mf(manifest, 0))?.is_some();
-        let stripe = self.data.manifests.stripe(manifest, stripe_index)?.filter(|_| exists);
+        // Cached pages of a body that is gone would keep its row for ever, and those of one that
+        // was moved would have it repaired where it no longer is.
+        let stripe = self.data.manifests.current_stripe(manifest, stripe_index)?;
         let Some(stripe) = stripe else { return self.drop_row(row_key, value).await };
         let suspects = ShardSet(record.suspects);
         let restored = if self.can_help(&stripe, suspects)? {

@@ -22,14 +22,16 @@ use tokio::time::Instant;
 use crate::Fault;
 use crate::data::Inner;
 use crate::data::manifest::Stripe;
-use crate::data::memory::Share;
+use crate::data::memory::{Reservation, Share};
 use crate::data::rows::corrupt;
 use crate::data::stripe_read::{ShardSet, WholeShard, slot_of, whole_shard};
 
 /// Spaces work so that its bytes stay within a rate.
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     bytes_per_second: u64,
     free_at: Mutex<Option<Instant>>,
+    /// A rate that all of this counts against, too.
+    within: Option<Arc<Throttle>>,
 }
 
 /// How a stripe stands after an attempt to restore it.
@@ -53,21 +55,78 @@ pub(super) enum Scope {
 }
 
 impl Throttle {
-    pub(super) fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second: bytes_per_second.max(1), free_at: Mutex::new(None) }
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        let bytes_per_second = bytes_per_second.max(1);
+        Self { bytes_per_second, free_at: Mutex::new(None), within: None }
     }
 
-    async fn wait_for(&self, len_bytes: u64) {
-        let cost = Duration::from_secs_f64(len_bytes as f64 / self.bytes_per_second as f64);
-        let start = {
-            let mut free_at = self.free_at.lock();
-            let now = Instant::now();
-            let start = free_at.map_or(now, |at| at.max(now));
-            *free_at = Some(start + cost);
-            start
-        };
-        tokio::time::sleep_until(start).await;
+    /// A rate within another.
+    pub(crate) fn within(outer: Arc<Self>, bytes_per_second: u64) -> Self {
+        Self { within: Some(outer), ..Self::new(bytes_per_second) }
     }
+
+    /// Waits until `len_bytes` more may be moved.
+    pub(crate) async fn wait_for(&self, len_bytes: u64) {
+        let start = self.book(len_bytes);
+        let outer = self.within.as_ref().map(|outer| outer.book(len_bytes));
+        tokio::time::sleep_until(outer.map_or(start, |outer| outer.max(start))).await;
+    }
+
+    /// When `len_bytes` more may be moved.
+    fn book(&self, len_bytes: u64) -> Instant {
+        let cost = Duration::from_secs_f64(len_bytes as f64 / self.bytes_per_second as f64);
+        let mut free_at = self.free_at.lock();
+        let now = Instant::now();
+        let start = free_at.map_or(now, |at| at.max(now));
+        *free_at = Some(start + cost);
+        start
+    }
+}
+
+/// Shards of a stripe with their right bytes, and the memory that they take.
+pub(crate) struct Obtained {
+    pub(crate) shards: Vec<(ShardIndex, Bytes)>,
+    _reservation: Reservation,
+}
+
+/// Reads the `wanted` shards, or makes them from others; `None` when fewer than `k` are intact and
+/// reachable. Stores nothing.
+pub(crate) async fn obtain(
+    data: &Arc<Inner>,
+    throttle: &Throttle,
+    stripe: &Stripe,
+    wanted: &[ShardIndex],
+) -> Result<Option<Obtained>, Fault> {
+    let shard_len = stripe.geometry.shard_len_bytes();
+    let shard_count = usize::from(stripe.geometry.shard_count());
+    let wait_max = data.config.memory_wait_under_way_max;
+    let reservation =
+        data.memory.reserve(2 * shard_count * shard_len, Share::General, wait_max).await?;
+    let mut found = Found::default();
+    throttle.wait_for((wanted.len() * shard_len) as u64).await;
+    found.add(data, stripe, wanted.to_vec()).await?;
+    let has = |found: &Found, index: &ShardIndex| found.intact.iter().any(|(had, _)| had == index);
+    let missing: Vec<ShardIndex> =
+        wanted.iter().filter(|index| !has(&found, index)).copied().collect();
+    let mut shards: Vec<(ShardIndex, Bytes)> =
+        found.intact.iter().map(|(index, bytes)| (*index, bytes.clone())).collect();
+    if !missing.is_empty() {
+        let all = (0..stripe.geometry.shard_count()).map(ShardIndex);
+        let mut others = all.filter(|index| !wanted.contains(index));
+        let k = usize::from(stripe.geometry.k());
+        while found.intact.len() < k {
+            let wave: Vec<ShardIndex> = others.by_ref().take(k - found.intact.len()).collect();
+            if wave.is_empty() {
+                return Ok(None);
+            }
+            throttle.wait_for((wave.len() * shard_len) as u64).await;
+            found.add(data, stripe, wave).await?;
+        }
+        let made = recreate(data, stripe, Found { bad: missing, ..found }).await?;
+        shards.extend(made);
+    }
+    shards.sort_by_key(|(index, _)| *index);
+    Ok(Some(Obtained { shards, _reservation: reservation }))
 }
 
 /// What was found of a stripe.
@@ -242,5 +301,21 @@ mod tests {
             throttle.wait_for(500).await;
         }
         assert_eq!(started.elapsed(), Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_within_another_keeps_to_both() {
+        let outer = Arc::new(Throttle::new(1000));
+        let (slow, fast) =
+            (Throttle::within(Arc::clone(&outer), 100), Throttle::within(outer, 10_000));
+        let started = Instant::now();
+        for _ in 0..3 {
+            slow.wait_for(100).await;
+        }
+        assert_eq!(started.elapsed(), Duration::from_secs(2));
+        for _ in 0..3 {
+            fast.wait_for(1000).await;
+        }
+        assert_eq!(started.elapsed(), Duration::from_secs(4));
     }
 }

@@ -11,14 +11,16 @@ const STEPS_MAX: usize = 10_000;
 
 /// All workers of a data path.
 pub(crate) struct Workers {
-    pub(super) reclaim: super::reclaim::Reclaim,
+    pub(crate) reclaim: super::reclaim::Reclaim,
     pub(super) discard: super::discard::DiscardGarbage,
-    pub(super) sweep: super::sweep::Sweep,
-    pub(super) damage: super::damage::RecordDamage,
-    pub(super) repair: super::repair::Repair,
+    pub(crate) sweep: super::sweep::Sweep,
+    pub(crate) damage: super::damage::RecordDamage,
+    pub(crate) repair: super::repair::Repair,
     pub(super) watch: super::device_watch::DeviceWatch,
     pub(super) rebuild: super::rebuild::Rebuild,
+    pub(crate) relocate: crate::relocate::Relocate,
     grace: Duration,
+    move_grace: Duration,
 }
 
 impl Workers {
@@ -27,13 +29,15 @@ impl Workers {
         let data = || Arc::clone(data);
         Self {
             grace: data().config.workers.reclaim_grace,
+            move_grace: data().config.workers.move_grace,
             reclaim: super::reclaim::Reclaim::new(data()),
             discard: super::discard::DiscardGarbage::new(data(), queues.discards),
             sweep: super::sweep::Sweep::new(data()),
             damage: super::damage::RecordDamage::new(data(), queues.damages),
             repair: super::repair::Repair::new(data(), Arc::clone(&throttle)),
             watch: super::device_watch::DeviceWatch::new(data()),
-            rebuild: super::rebuild::Rebuild::new(data(), throttle),
+            rebuild: super::rebuild::Rebuild::new(data(), Arc::clone(&throttle)),
+            relocate: crate::relocate::Relocate::new(data(), throttle),
         }
     }
 
@@ -66,6 +70,18 @@ impl Workers {
 
     pub(crate) async fn watch_once(&mut self) {
         assert_eq!(self.watch.step().await.unwrap(), Pace::Idle);
+    }
+
+    /// Runs the jobs until nothing can be moved for now.
+    pub(crate) async fn relocate_all(&mut self) {
+        drain(&mut self.relocate).await;
+    }
+
+    /// Deletes what was left behind where it was. Needs paused time to be quick.
+    pub(crate) async fn relocate_all_and_delete(&mut self) {
+        drain(&mut self.relocate).await;
+        tokio::time::sleep(self.move_grace).await;
+        drain(&mut self.relocate).await;
     }
 
     pub(crate) async fn rebuild_all(&mut self) {

@@ -24,7 +24,7 @@ const PAGE_LEN: usize = 1024;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The worker.
-pub(super) struct Sweep {
+pub(crate) struct Sweep {
     data: Arc<Inner>,
     current: Option<(Arc<Slot>, Option<ShardKey>)>,
     finished: BTreeMap<DeviceId, Instant>,
@@ -102,10 +102,10 @@ async fn sweep_page(
     let Some(last) = listed.last().map(|entry| entry.key) else { return Ok(None) };
     let held = listed.into_iter().map(|entry| (slot.id(), entry.key)).collect();
     let garbage = garbage::unnamed(data, held).await?;
-    let garbage: Vec<ShardKey> = garbage.into_iter().map(|(_, key)| key).collect();
-    if !garbage.is_empty() {
-        metrics::counter!("datamesh_reclaim_swept_shards_total").increment(garbage.len() as u64);
-        garbage::delete(data, slot, &garbage).await;
+    let unnamed: Vec<ShardKey> = garbage.shards.iter().map(|(_, key)| *key).collect();
+    if !unnamed.is_empty() {
+        metrics::counter!("datamesh_reclaim_swept_shards_total").increment(unnamed.len() as u64);
+        garbage::delete(data, slot, &unnamed).await;
         fail::fail_point!("mid-sweep");
     }
     Ok(Some(last))

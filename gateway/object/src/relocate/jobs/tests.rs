@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use gateway_meta::{MemoryMetaStore, TxIds};
 use node_proto::{ManualClock, NodeId, UnixMillis};
@@ -8,7 +9,9 @@ use super::*;
 const DRAIN: JobKind = JobKind::Drain(NodeId(3));
 
 async fn open(meta: &Arc<MemoryMetaStore>) -> Jobs {
-    let rows = Rows::new(Arc::clone(meta) as _, Arc::new(TxIds::new(UnixMillis(1), 0)));
+    static STARTS: AtomicU32 = AtomicU32::new(1);
+    let start = STARTS.fetch_add(1, Ordering::Relaxed);
+    let rows = Rows::new(Arc::clone(meta) as _, Arc::new(TxIds::new(UnixMillis(1), start)));
     Jobs::open(rows, Arc::new(ManualClock::new(UnixMillis(1000)))).await.unwrap()
 }
 
@@ -31,7 +34,11 @@ async fn states_and_counts_survive_a_restart() {
     assert_eq!((report.moved_bytes, report.moved_shards, report.remaining_bytes), (40, 1, 60));
     assert_eq!(jobs.open_kinds(), [DRAIN, JobKind::Rebalance]);
     jobs.blocked(DRAIN, Some("no room".to_owned())).await.unwrap();
-    assert_eq!(jobs.state(DRAIN), Some(JobState::Paused), "a pause outlasts what happens meanwhile");
+    assert_eq!(
+        jobs.state(DRAIN),
+        Some(JobState::Paused),
+        "a pause outlasts what happens meanwhile"
+    );
     jobs.resume("drain:3").await.unwrap();
     assert_eq!(open(&meta).await.state(DRAIN), Some(JobState::Running));
 }

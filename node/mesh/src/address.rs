@@ -129,16 +129,26 @@ pub(crate) fn normalize(address: &Multiaddr) -> Option<(Multiaddr, Option<PeerKe
 
 /// Whether others can dial an address as it stands: no wildcard, no port 0.
 pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
+    is_specified(address) && !address.iter().any(|part| part == Protocol::Tcp(0))
+}
+
+/// Whether an address names one interface and not all of them.
+pub(crate) fn is_specified(address: &Multiaddr) -> bool {
     address.iter().all(|part| match part {
         Protocol::Ip4(ip) => !ip.is_unspecified(),
         Protocol::Ip6(ip) => !ip.is_unspecified(),
-        Protocol::Tcp(port) => port != 0,
         _ => true,
     })
 }
 
+/// Without the addresses that lead back to the machine they are used on, if there are others.
+pub(crate) fn without_loopback(addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    let others: Vec<_> = addresses.iter().filter(|a| !is_loopback(a)).cloned().collect();
+    if others.is_empty() { addresses } else { others }
+}
+
 /// Whether an address leads back to the machine it is used on.
-pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
+fn is_loopback(address: &Multiaddr) -> bool {
     address.iter().any(|part| match part {
         Protocol::Ip4(ip) => ip.is_loopback(),
         Protocol::Ip6(ip) => ip.is_loopback(),
@@ -196,7 +206,12 @@ mod tests {
         {
             assert_eq!(is_dialable(&parse(text).unwrap()), dialable, "{text}");
         }
-        assert!(is_loopback(&parse("127.0.0.1:80").unwrap()));
-        assert!(!is_loopback(&parse("10.0.0.1:80").unwrap()));
+    }
+
+    #[test]
+    fn loopback_is_told_only_where_there_is_nothing_else() {
+        let [near, far] = ["127.0.0.1:80", "10.0.0.1:80"].map(|text| parse(text).unwrap());
+        assert_eq!(without_loopback(vec![near.clone(), far.clone()]), [far]);
+        assert_eq!(without_loopback(vec![near.clone()]), [near]);
     }
 }

@@ -17,7 +17,7 @@ use futures::StreamExt as _;
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, identify, kad, ping,
     swarm::{
-        ConnectionId, NetworkBehaviour, SwarmEvent,
+        NetworkBehaviour, SwarmEvent,
         behaviour::toggle::Toggle,
         dial_opts::{DialOpts, PeerCondition},
     },
@@ -41,6 +41,9 @@ const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/datamesh/kad/1.0.0");
 /// How often strangers that stay too long are looked for. Chosen.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long no further address appears once all do. Chosen: the kernel lists them at once.
+const SETTLE_TIME: Duration = Duration::from_millis(50);
+
 /// How long a lookup may take. Chosen: a peer that does not answer is another one's to replace.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -60,8 +63,6 @@ pub(crate) enum Command {
     Open { peer: PeerId, class: LaneClass, answer: Answer },
     /// Open the stream to join over.
     Join { peer: PeerId, addresses: Vec<Multiaddr>, answer: Answer },
-    /// Close one connection.
-    Close { peer: PeerId, connection: ConnectionId },
     /// Look up where a peer can be dialled.
     Find { peer: PeerId, answer: oneshot::Sender<Vec<Multiaddr>> },
 }
@@ -97,8 +98,10 @@ pub(crate) struct Parts {
 pub(crate) fn identify(keypair: &libp2p::identity::Keypair) -> identify::Behaviour {
     let version = format!("datamesh/{}", env!("CARGO_PKG_VERSION"));
     let config = identify::Config::new("/datamesh/1".to_owned(), keypair.public());
-    // Addresses are kept in the roster, bounded; the behaviour's own cache is not needed.
-    identify::Behaviour::new(config.with_agent_version(version).with_cache_size(0))
+    // Addresses are kept in the roster, bounded, so the behaviour's own cache is not needed. Told are
+    // those that others should dial, not all that are listened on.
+    let config = config.with_agent_version(version).with_cache_size(0);
+    identify::Behaviour::new(config.with_hide_listen_addrs(true))
 }
 
 /// ping as this mesh speaks it.
@@ -151,7 +154,7 @@ impl Driver {
     /// Runs until stopped.
     pub(crate) async fn run(mut self) {
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
-        let mut known = HashSet::new();
+        let mut known = Members::default();
         self.take_members(&mut known);
         loop {
             tokio::select! {
@@ -204,7 +207,19 @@ impl Driver {
             }
         };
         let listened = tokio::time::timeout(timeout, listening).await;
-        listened.unwrap_or_else(|_| Err(failed("there is no such interface".to_owned())))
+        listened.unwrap_or_else(|_| Err(failed("there is no such interface".to_owned())))?;
+        if !address::is_specified(address) {
+            self.settle().await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the addresses of all interfaces are there: one event each, in quick succession.
+    async fn settle(&mut self) {
+        while let Ok(event) = tokio::time::timeout(SETTLE_TIME, self.swarm.select_next_some()).await
+        {
+            self.on_event(event);
+        }
     }
 
     fn abandon(&mut self) {
@@ -214,26 +229,25 @@ impl Driver {
         }
     }
 
-    fn take_members(&mut self, known: &mut HashSet<PeerId>) {
+    fn take_members(&mut self, known: &mut Members) {
         let members = Arc::clone(&self.members.borrow_and_update());
-        let own = *self.swarm.local_peer_id();
-        let current: HashSet<PeerId> = members.keys().copied().filter(|id| *id != own).collect();
-        let left: Vec<PeerId> = known.difference(&current).copied().collect();
+        let left: Vec<PeerId> =
+            known.keys().filter(|peer| !members.contains_key(peer)).copied().collect();
         let parts = self.swarm.behaviour_mut();
         parts.lanes.expel(&left);
-        for peer in &left {
-            if let Some(kad) = parts.kad.inner_mut().as_mut() {
+        if let Some(kad) = parts.kad.inner_mut().as_mut() {
+            for peer in &left {
                 kad.remove_peer(peer);
             }
         }
-        *known = current;
-        for (peer, addresses) in members.iter().filter(|(_, addresses)| !addresses.is_empty()) {
-            tracing::trace!(%peer, count = addresses.len(), "addresses were announced");
-            self.arrived(peer);
+        for (peer, addresses) in members.iter() {
+            self.route(peer);
+            // Somebody new, or somebody who moved, may be dialled at once.
+            if !addresses.is_empty() && known.get(peer) != Some(addresses) {
+                self.arrived(peer);
+            }
         }
-        for (peer, _) in self.roster.all() {
-            self.route(&peer);
-        }
+        *known = members;
     }
 
     /// Puts what the roster knows of a peer into the routing table.
@@ -254,7 +268,6 @@ impl Driver {
             Command::Join { peer, addresses, answer } => {
                 parts.lanes.open_join(peer, addresses, answer);
             }
-            Command::Close { peer, connection } => parts.lanes.close(peer, connection),
             Command::Find { peer, answer } => self.find(peer, Some(answer)),
         }
     }

@@ -12,6 +12,7 @@ use node_proto::{
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::{trace, warn};
 
 use crate::{
     CallError, Host, InvalidAddress, MeshConfig, SetupError, address,
@@ -39,7 +40,7 @@ pub enum StartMeshError {
     /// An address of the configuration cannot be used.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
-    /// Keys or the resolver cannot be used.
+    /// No keys for handshakes could be made.
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// An address cannot be listened on.
@@ -90,6 +91,13 @@ pub struct Mesh {
 struct Inner {
     net: Arc<Net>,
     lanes: Lanes,
+}
+
+impl Drop for Inner {
+    /// A mesh that was not shut down ends its connections all the same.
+    fn drop(&mut self) {
+        self.net.stop.cancel();
+    }
 }
 
 impl std::fmt::Debug for Mesh {
@@ -223,7 +231,7 @@ impl Mesh {
             self.inner.net.shutdown().await;
         };
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
-            tracing::warn!("the mesh was shut down with tasks still running");
+            warn!("the mesh was shut down with tasks still running");
         }
     }
 }
@@ -243,6 +251,7 @@ async fn accept(
             stream = inbound.recv() => stream,
         };
         let Some(stream) = stream else { return };
+        trace!(peer = %stream.peer, connection = %stream.connection, "a stream was opened");
         let stop = net.stop.clone();
         let room = if stream.is_join { &joins } else { &served };
         let Ok(permit) = Arc::clone(room).try_acquire_owned() else {

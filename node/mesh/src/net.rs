@@ -46,8 +46,9 @@ const PENDING_OUTBOUND_MAX: u32 = 1024;
 /// Connections in all. Chosen: three classes of a thousand nodes.
 const ESTABLISHED_MAX: u32 = 4096;
 
-/// How long a connection without streams lives that is kept for no other reason. Chosen.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection without streams lives that is kept for no other reason: joins, lookups and
+/// strangers. Chosen: a lookup asks again within it, and a stranger's place is soon free.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long an opening may take, dialling included. Chosen: a dial and a negotiation.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -142,11 +143,7 @@ impl Net {
         if !self.advertised.is_empty() {
             return self.advertised.clone();
         }
-        let listening = self.listening.lock();
-        let others = listening.iter().filter(|a| !address::is_loopback(a)).cloned();
-        let others: Vec<_> = others.collect();
-        // A loopback address is of use only where there is no other.
-        if others.is_empty() { listening.clone() } else { others }
+        address::without_loopback(self.listening.lock().clone())
     }
 
     /// Takes over who is admitted and where they announced to be.

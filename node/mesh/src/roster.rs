@@ -6,10 +6,7 @@
 //! - addresses of a peer come from the layout's owner, from the peer itself over a proved
 //!   connection, or from a lookup among members; each list is bounded by [`ADDRESSES_MAX`].
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use libp2p::{Multiaddr, PeerId};
 use node_proto::join::ADDRESSES_MAX;
@@ -129,17 +126,12 @@ impl Roster {
         self.known.read().iter().map(|(peer, known)| (*peer, known.clone())).collect()
     }
 
-    /// Everybody who is in the layout.
-    pub(crate) fn members(&self) -> HashSet<PeerId> {
-        let known = self.known.read();
-        known.iter().filter(|(_, k)| k.is_member).map(|(peer, _)| *peer).collect()
-    }
-
     /// A peer said, or a lookup found, where it can be dialled; the newest replace the older.
     pub(crate) fn learn(&self, peer: &PeerId, addresses: &[Multiaddr]) {
         self.update(peer, |known| {
             let plain = addresses.iter().filter_map(address::normalize).map(|(plain, _)| plain);
-            let mut learned: Vec<_> = plain.filter(address::is_dialable).collect();
+            let dialable = plain.filter(address::is_dialable).collect();
+            let mut learned = address::without_loopback(dialable);
             learned.truncate(ADDRESSES_MAX);
             if !learned.is_empty() {
                 known.learned = learned;
@@ -236,7 +228,8 @@ mod tests {
         assert_eq!(roster.standing(&b), Standing::Bootstrap);
         let members = [(a, vec![at(1)]), (b, vec![]), (own, vec![])].into();
         assert_eq!(roster.set_members(&members), []);
-        assert_eq!(roster.members(), [a, b].into());
+        assert_eq!(roster.standing(&a), Standing::Member);
+        assert_eq!(roster.standing(&own), Standing::Stranger);
         assert_eq!(roster.addresses(&b), [at(9)]);
         assert_eq!(roster.set_members(&[(b, vec![])].into()), [a]);
         assert_eq!(roster.standing(&a), Standing::Stranger);

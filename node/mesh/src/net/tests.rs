@@ -227,3 +227,82 @@ async fn many_streams_open_at_a_time() {
     assert!(opened.iter().all(Result::is_ok));
     assert_eq!(taken.len(), 200);
 }
+
+async fn line(stream: &mut (impl futures::AsyncRead + Unpin)) -> Vec<u8> {
+    let mut len = [0];
+    stream.read_exact(&mut len).await.unwrap();
+    let mut line = vec![0; usize::from(len[0])];
+    stream.read_exact(&mut line).await.unwrap();
+    line
+}
+
+async fn say(stream: &mut (impl futures::AsyncWrite + Unpin), line: &[u8]) {
+    stream.write_all(&[&[line.len() as u8], line].concat()).await.unwrap();
+    stream.flush().await.unwrap();
+}
+
+/// A peer that follows libp2p's handshakes, leaves the first lane without an answer and takes every
+/// other.
+async fn slow_peer(keypair: libp2p::identity::Keypair) -> (Multiaddr, tokio::task::JoinSet<()>) {
+    use futures::{StreamExt as _, future::poll_fn};
+    use libp2p::{
+        Transport as _,
+        core::{
+            muxing::StreamMuxerExt as _,
+            transport::{ListenerId, TransportEvent, upgrade::Version},
+        },
+    };
+    let mut transport = libp2p::tcp::tokio::Transport::new(libp2p::tcp::Config::new())
+        .upgrade(Version::V1)
+        .authenticate(libp2p::noise::Config::new(&keypair).unwrap())
+        .multiplex(libp2p::yamux::Config::default())
+        .boxed();
+    transport.listen_on(ListenerId::next(), "/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    let Some(TransportEvent::NewAddress { listen_addr, .. }) = transport.next().await else {
+        panic!("not listening");
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        let Some(TransportEvent::Incoming { upgrade, .. }) = transport.next().await else {
+            return;
+        };
+        let (_, mut muxer) = upgrade.await.unwrap();
+        let mut streams = tokio::task::JoinSet::new();
+        let lanes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        while let Ok(mut stream) = poll_fn(|cx| muxer.poll_inbound_unpin(cx)).await {
+            let lanes = Arc::clone(&lanes);
+            streams.spawn(async move {
+                let version = line(&mut stream).await;
+                say(&mut stream, &version).await;
+                let protocol = line(&mut stream).await;
+                if protocol != b"/datamesh/shard/1\n" {
+                    say(&mut stream, b"na\n").await;
+                } else if lanes.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0 {
+                    say(&mut stream, &protocol).await;
+                }
+                // Held until the test ends.
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    (listen_addr, tasks)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_slow_negotiation_does_not_hold_up_the_others() {
+    let identity = Identity::from_seed([8; 32]);
+    let (address, _tasks) = slow_peer(identity.keypair()).await;
+    let slow = identity.peer();
+    let (a, _inbound) = net_with(1, |config| config.discovery = false).await;
+    a.set_members(HashMap::from([(peer_id(slow), vec![address])]));
+    let opening = (0..4).map(|_| a.open(slow, LaneClass::Control));
+    let since = Instant::now();
+    let mut opening: futures::stream::FuturesUnordered<_> = opening.collect();
+    let mut opened = 0;
+    while let Ok(Some(result)) =
+        tokio::time::timeout(Duration::from_secs(1), futures::StreamExt::next(&mut opening)).await
+    {
+        opened += usize::from(result.is_ok());
+    }
+    assert_eq!(opened, 3, "after {:?}", since.elapsed());
+}

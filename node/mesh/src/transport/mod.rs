@@ -48,26 +48,37 @@ pub(crate) trait Judge: Send + Sync + 'static {
 /// The transport of a mesh.
 ///
 /// # Errors
-/// [`SetupError`] when keys or the resolver's configuration cannot be used.
+/// [`SetupError`] when no keys can be made.
 pub(crate) fn build(
     keypair: &identity::Keypair,
     security: Security,
     judge: Arc<dyn Judge>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, SetupError> {
-    let tcp = tcp::Config::new().nodelay(true).listen_backlog(LISTEN_BACKLOG);
-    let tcp = dns::tokio::Transport::system(tcp::tokio::Transport::new(tcp))
-        .map_err(|error| SetupError::Resolver { reason: error.to_string() })?;
     let secure = secure::Secure::new(keypair, security, Arc::clone(&judge))?;
     let mux = move |peer: &PeerId, point: &ConnectedPoint| {
         mux::Upgrade::new(judge.bounds(peer, point.is_listener()))
     };
-    Ok(tcp
+    Ok(resolving_tcp()
         .map(|stream, _| buffer::ReadAhead::new(stream))
         .upgrade(Version::V1Lazy)
         .authenticate(secure)
         .multiplex_ext(mux)
         .timeout(SETUP_TIMEOUT)
         .boxed())
+}
+
+/// TCP that also dials names, as the system's DNS configuration says. A machine without one can do
+/// without names.
+fn resolving_tcp() -> dns::tokio::Transport<tcp::tokio::Transport> {
+    let tcp = || {
+        let config = tcp::Config::new().nodelay(true).listen_backlog(LISTEN_BACKLOG);
+        tcp::tokio::Transport::new(config)
+    };
+    dns::tokio::Transport::system(tcp()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "no DNS configuration: only addresses can be dialled, not names");
+        let nobody = dns::ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+        dns::tokio::Transport::custom(tcp(), nobody, dns::ResolverOpts::default())
+    })
 }
 
 /// An error that says `text`.

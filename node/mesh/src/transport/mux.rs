@@ -5,7 +5,9 @@
 //!
 //! Invariants:
 //! - a stranger's connection holds at most [`Bounds::STRANGER`];
-//! - an inbound stream that nobody takes is refused and counted, never silently dropped.
+//! - an inbound stream that nobody takes is refused and counted, never silently dropped;
+//! - a connection that is closed is gone at once, with every stream of it: Yamux's orderly end waits
+//!   for a peer that may be the reason for closing.
 
 use std::{
     collections::VecDeque,
@@ -67,7 +69,7 @@ impl Upgrade {
         config.set_max_connection_receive_window(Some(self.0.window_bytes));
         config.set_split_send_size(FRAME_LEN_BYTES);
         let connection = Connection::new(Joined::new(socket), config, mode);
-        Muxer { connection, waiting: VecDeque::new(), waker: None }
+        Muxer { connection: Some(connection), waiting: VecDeque::new(), waker: None }
     }
 }
 
@@ -102,17 +104,19 @@ impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> OutboundConnectionUpgra
 
 /// A connection that carries streams.
 pub(super) struct Muxer<C> {
-    connection: Connection<Joined<C>>,
+    /// `None` once closed.
+    connection: Option<Connection<Joined<C>>>,
     waiting: VecDeque<Stream>,
     waker: Option<Waker>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        match ready_or!(self.connection.poll_next_inbound(cx)) {
-            Some(stream) => Poll::Ready(stream.map_err(into_io)),
-            None => Poll::Ready(Err(into_io(ConnectionError::Closed))),
-        }
+        let next = match &mut self.connection {
+            Some(connection) => ready_or!(connection.poll_next_inbound(cx)),
+            None => None,
+        };
+        Poll::Ready(next.unwrap_or(Err(ConnectionError::Closed)).map_err(into_io))
     }
 }
 
@@ -146,11 +150,16 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
-        self.get_mut().connection.poll_new_outbound(cx).map_err(into_io)
+        match &mut self.get_mut().connection {
+            Some(connection) => connection.poll_new_outbound(cx).map_err(into_io),
+            None => Poll::Ready(Err(into_io(ConnectionError::Closed))),
+        }
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.get_mut().connection.poll_close(cx).map_err(into_io)
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Dropping the connection fails its streams and closes the socket.
+        self.get_mut().connection = None;
+        Poll::Ready(Ok(()))
     }
 
     fn poll(

@@ -33,12 +33,6 @@ pub enum SetupError {
         /// What happened.
         reason: String,
     },
-    /// The system's DNS configuration could not be read.
-    #[error("the system's DNS configuration could not be read: {reason}")]
-    Resolver {
-        /// What happened.
-        reason: String,
-    },
 }
 
 fn no_key(protocol: &'static str, error: &impl ToString) -> SetupError {

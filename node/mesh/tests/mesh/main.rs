@@ -2,5 +2,9 @@
 //!
 //! Each test starts its own meshes on ports of the system's choosing.
 
+mod discovery;
 mod hosts;
 mod joining;
+mod memory;
+mod shards;
+mod strangers;

@@ -5,7 +5,10 @@
 //! - what is wrong with a token is told only to those who have its secret;
 //! - a token is bound to its node and the node remembered in one guarded commit.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use gateway_meta::{
     key::ctl,
@@ -92,7 +95,7 @@ fn validate(request: &JoinRequest) -> Result<(), RefusedRequest> {
     if !(1..=DRIVES_MAX).contains(&count) {
         return Err(RefusedRequest::DriveCount { count });
     }
-    let mut paths = std::collections::BTreeSet::new();
+    let mut paths = BTreeSet::new();
     for drive in &request.drives {
         let refused = |problem| RefusedRequest::Drive { path: cut(&drive.path), problem };
         validate_drive(drive).map_err(refused)?;
@@ -274,14 +277,14 @@ impl Cluster {
             return Ok(Some(JoinAnswer::Busy));
         }
         let token = &stored.record;
-        let is_taken = |name: &str| {
-            name == LOCAL_NAME
-                || layout.nodes.iter().any(|node| node.name == name)
-                || others.values().any(|record| record.name == name)
-        };
+        let members = layout.nodes.iter().map(|node| &node.name);
+        let mut taken: HashSet<&str> = members.map(String::as_str).collect();
+        taken.extend(others.values().map(|record| record.name.as_str()));
+        taken.insert(LOCAL_NAME);
+        let wanted = token.name.as_ref().unwrap_or(&request.name);
         let record = NodeRecord {
             membership: Membership::Pending { is_preapproved: token.is_approved },
-            name: free_name(token.name.as_ref().unwrap_or(&request.name), is_taken),
+            name: free_name(wanted, |name| taken.contains(name)),
             zone: token.zone.clone(),
             version: request.version.clone(),
             addresses: request.addresses.clone(),

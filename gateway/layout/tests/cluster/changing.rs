@@ -232,6 +232,7 @@ async fn observations_decay_and_survive_a_restart() {
     let again = machine.start().await;
     assert!((up(&again).await - seen).abs() < 0.001, "a minute is lost at most");
     // A gap says nothing.
+    again.observe(&all).await.expect("kept");
     machine.clock.advance_ms(10 * 24 * 3_600 * 1_000);
     again.observe(&all).await.expect("kept");
     again.observe(&all).await.expect("kept");

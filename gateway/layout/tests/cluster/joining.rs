@@ -289,3 +289,30 @@ async fn tokens_need_a_mesh_and_an_address() {
     let text = deaf.create_token(NewToken::default()).await.expect("made").token.to_string();
     assert!(text.parse::<node_proto::JoinToken>().is_ok(), "it is not too long to be read");
 }
+
+#[tokio::test]
+async fn nodes_that_wait_are_bounded() {
+    let machine = Machine::new();
+    let cluster = machine.start().await;
+    for number in 0..limits::PENDING_NODES_MAX {
+        let token = token(&cluster, NewToken::default()).await;
+        let peer = numbered_peer(number);
+        let asked = with_token(request("n", 1), &token, peer);
+        assert_eq!(cluster.join(peer, asked).await, JoinAnswer::Pending);
+    }
+    machine.clock.advance_ms(24 * 3_600 * 1_000);
+    let more = token(&cluster, NewToken::default()).await;
+    let late = numbered_peer(limits::PENDING_NODES_MAX);
+    let asked = with_token(request("n", 1), &more, late);
+    assert_eq!(cluster.join(late, asked.clone()).await, JoinAnswer::Busy);
+    assert_eq!(cluster.tokens().await.expect("lists")[0].state, TokenState::Open);
+    cluster.reject("n-7").await.expect("rejected");
+    assert_eq!(cluster.join(late, asked).await, JoinAnswer::Pending);
+    assert!(cluster.node("n-7").await.is_ok(), "the name was free again");
+}
+
+fn numbered_peer(number: usize) -> PeerKey {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&number.to_be_bytes());
+    PeerKey(key)
+}

@@ -145,3 +145,6 @@ impl Orders for HostOrders {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -264,3 +264,6 @@ pub(crate) async fn write_all<W: AsyncWrite + Unpin>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

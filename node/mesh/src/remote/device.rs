@@ -90,7 +90,12 @@ impl RemoteDevice {
         Call { request, payload, priority, deadline: Instant::now() + DEADLINE, answer_len_max }
     }
 
-    async fn write(&self, request: Request, payload: Bytes) -> Result<(), PutShardError> {
+    async fn write(
+        &self,
+        request: Request,
+        payload: Bytes,
+        priority: Priority,
+    ) -> Result<(), PutShardError> {
         let device = self.device;
         if payload.len() > PAYLOAD_LEN_BYTES_MAX {
             return Err(PutShardError::Offline {
@@ -98,7 +103,7 @@ impl RemoteDevice {
                 reason: "too long to be sent".to_owned(),
             });
         }
-        let call = Self::call(request, payload, Priority::Normal, 0);
+        let call = Self::call(request, payload, priority, 0);
         let answer = self.peer.call(LaneClass::Upload, &call).await;
         self.stored(answer)
     }
@@ -141,7 +146,8 @@ impl ShardService for RemoteDevice {
         root: ShardRoot,
         payload: Bytes,
     ) -> Result<(), PutShardError> {
-        self.write(Request::Put { device: self.device, key, root }, payload).await
+        let request = Request::Put { device: self.device, key, root };
+        self.write(request, payload, Priority::Normal).await
     }
 
     async fn get(&self, key: ShardKey, range: ByteRange) -> Result<Bytes, GetShardError> {
@@ -181,7 +187,9 @@ impl ShardService for RemoteDevice {
         root: ShardRoot,
         payload: Bytes,
     ) -> Result<(), PutShardError> {
-        self.write(Request::Replace { device: self.device, key, root }, payload).await
+        let request = Request::Replace { device: self.device, key, root };
+        // Only repair replaces.
+        self.write(request, payload, Priority::Background).await
     }
 
     async fn copy_from(

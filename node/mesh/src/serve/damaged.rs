@@ -59,3 +59,6 @@ impl DamagedLog {
         (reported, DamagedMark { run: self.run, number })
     }
 }
+
+#[cfg(test)]
+mod tests;

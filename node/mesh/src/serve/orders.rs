@@ -105,3 +105,6 @@ impl OrderLedger {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

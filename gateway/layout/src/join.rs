@@ -23,8 +23,8 @@ use crate::{
     cluster::Cluster,
     error::{ApproveError, StoreError},
     limits::{
-        ADDRESS_LEN_BYTES_MAX, CAPACITY_BYTES_MAX, PATH_LEN_BYTES_MAX, PENDING_NODES_MAX,
-        VERSION_LEN_BYTES_MAX,
+        ADDRESS_LEN_BYTES_MAX, CAPACITY_BYTES_MAX, NODES_MAX, PATH_LEN_BYTES_MAX,
+        PENDING_NODES_MAX, VERSION_LEN_BYTES_MAX,
     },
     local::LOCAL_NAME,
     names::{InvalidName, free_name, validate_node_name},
@@ -272,8 +272,9 @@ impl Cluster {
         }
         let mut others = self.known().await?.records;
         others.remove(&peer);
+        let ever = others.len();
         others.retain(|_, record| is_pending(record));
-        if others.len() >= PENDING_NODES_MAX {
+        if others.len() >= PENDING_NODES_MAX || ever >= NODES_MAX {
             return Ok(Some(JoinAnswer::Busy));
         }
         let token = &stored.record;

@@ -198,7 +198,7 @@ impl Cluster {
         self.inner.current.read().signed.clone()
     }
 
-    /// Follows the layout; holds the one known last.
+    /// Follows the layout; holds the one known last. Changes, too, when [`Self::addresses`] do.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Layout>> {
         self.inner.published.subscribe()
@@ -244,7 +244,13 @@ impl Cluster {
     }
 
     pub(crate) fn note_addresses(&self, peer: PeerKey, record: &NodeRecord) {
-        self.inner.addresses.write().insert(peer, record.addresses.clone());
+        let mut addresses = self.inner.addresses.write();
+        let old = addresses.insert(peer, record.addresses.clone());
+        drop(addresses);
+        if old.as_ref() != Some(&record.addresses) {
+            // The layout is the same; who follows it dials by the addresses.
+            self.inner.published.send_modify(|_| {});
+        }
     }
 
     /// Remembers which layout a node confirmed to have. Peers outside the layout are ignored.

@@ -66,7 +66,13 @@ async fn a_pre_approved_node_needs_nobody_and_later_no_proof() {
     let mut again = request("localhost", 2);
     again.addresses = vec!["/dns/box.example/tcp/9100".to_owned()];
     again.version = "0.2.0".to_owned();
+    let mut watch = cluster.watch();
+    watch.mark_unchanged();
     assert_eq!(admitted(&cluster, cluster.join(peer(1), again.clone()).await), layout);
+    assert!(watch.has_changed().expect("open"), "who dials by addresses is told");
+    watch.mark_unchanged();
+    assert_eq!(admitted(&cluster, cluster.join(peer(1), again.clone()).await), layout);
+    assert!(!watch.has_changed().expect("open"), "nothing is new");
     assert_eq!(cluster.addresses()[&peer(1)], again.addresses);
     let report = cluster.node("box").await.expect("found");
     assert_eq!((report.version.as_str(), report.new_drives.len()), ("0.2.0", 1));

@@ -8,6 +8,11 @@ use node_proto::{Clock, UnixMillis};
 #[derive(Debug)]
 pub(crate) struct SystemClock;
 
+/// The operating system's randomness, for keys.
+pub(crate) fn system_random(out: &mut [u8]) {
+    getrandom::fill(out).expect("the operating system provides randomness");
+}
+
 /// The current time, for signatures.
 pub(crate) fn now() -> SystemTime {
     #[expect(clippy::disallowed_methods, reason = "this is the clock that others are given")]

@@ -19,6 +19,7 @@ mod figure;
 mod figures;
 mod lines;
 mod machine;
+mod mesh;
 mod preparation;
 mod render;
 mod rounds;
@@ -94,6 +95,7 @@ impl Bench {
         let mut lines: Vec<Line> =
             figures.iter().flat_map(|figure| measured.lines(figure)).collect();
         lines.extend(measured.cost_lines(&self.scale));
+        lines.extend(measured.mesh_cost_lines(figures));
         lines.extend(measured.memory_line(&self.scale));
         lines
     }

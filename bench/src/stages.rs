@@ -15,6 +15,7 @@ mod drive;
 pub(crate) mod http;
 pub(crate) mod metadata;
 pub(crate) mod object;
+pub(crate) mod transport;
 
 use std::time::{Duration, Instant};
 
@@ -117,6 +118,7 @@ pub(crate) fn run(args: &StagesArgs, runtime: &Runtime) -> Result<bool> {
     rows.extend(runtime.block_on(drive::measure(&budget, directory.path(), &is_wanted))?);
     rows.extend(runtime.block_on(metadata::measure(&budget, directory.path(), &is_wanted))?);
     rows.extend(runtime.block_on(http::measure(&budget, &is_wanted))?);
+    rows.extend(runtime.block_on(transport::measure(&budget, &is_wanted))?);
     rows.extend(runtime.block_on(composed::measure(&budget, directory.path(), &is_wanted))?);
     rows.extend(runtime.block_on(object::measure(&budget, directory.path(), &is_wanted))?);
     directory.close().context("cannot remove the temporary directory")?;

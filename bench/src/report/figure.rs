@@ -4,7 +4,7 @@
 
 use crate::{
     size::format_size,
-    stages::{composed::Way, http::Exchange, object},
+    stages::{composed::Way, http::Exchange, object, transport::Carrier},
 };
 
 /// What `mixed` does. The default of `bench load`, here because its limit follows from it.
@@ -24,6 +24,8 @@ pub(crate) enum Stage {
     Http(Exchange),
     /// The object service without HTTP.
     Object(Exchange),
+    /// Bytes between two ends of this machine.
+    Transport(Carrier),
 }
 
 impl Stage {
@@ -36,6 +38,7 @@ impl Stage {
             }
             Self::Http(exchange) => exchange.to_string(),
             Self::Object(exchange) => object::name(*exchange),
+            Self::Transport(carrier) => carrier.name().to_owned(),
         }
     }
 }
@@ -107,6 +110,8 @@ pub(crate) enum Site {
     Healthy,
     /// With four of them.
     Degraded,
+    /// A gateway in front of six node processes with a drive each.
+    Mesh,
 }
 
 /// When a figure is measured.

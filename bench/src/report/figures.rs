@@ -7,7 +7,7 @@ use super::{
 use crate::{
     args::{Operation, OperationMix},
     size::format_size,
-    stages::{composed::Way, http::Exchange},
+    stages::{composed::Way, http::Exchange, transport::Carrier},
 };
 
 /// Large objects against the composed pipeline. Source: the aim of the project.
@@ -16,6 +16,8 @@ const LARGE_AIM: Aim = Aim::AtLeast(0.7);
 const DEGRADED_AIM: Aim = Aim::AtLeast(0.8);
 /// Small reads against HTTP alone. Source: the aim of the project.
 const SMALL_GET_AIM: Aim = Aim::AtLeast(0.5);
+/// Through a mesh against the same cores without one. Source: the aim of the project.
+const MESH_AIM: Aim = Aim::AtLeast(0.6);
 /// What should be equal. Chosen: the noise of a shared machine.
 const EQUAL_AIM: Aim = Aim::AtLeast(0.9);
 /// Costs that should not grow. Chosen: likewise, and processor time is counted in ticks.
@@ -32,6 +34,7 @@ pub(crate) fn all(scale: &Scale) -> Vec<Figure> {
     figures.extend(medium_and_huge(scale));
     figures.extend(small(scale));
     figures.extend(tiny(scale));
+    figures.extend(mesh(scale));
     figures.extend(lists(scale));
     figures
 }
@@ -146,6 +149,45 @@ fn large_gets(scale: &Scale) -> Vec<Figure> {
         at_once(many),
         first.against(limit(Way::FirstGet), Some(LARGE_AIM)),
         ranged.against(Limit::Stage(http(Operation::Get, scale.small, many)), None),
+    ]
+}
+
+/// The same through a gateway and six nodes, which share the cores with everything else.
+fn mesh(scale: &Scale) -> Vec<Figure> {
+    let Scale { large: len, tiny, concurrency: [_, some, many], large_objects, .. } = *scale;
+    let through = |figure: Figure, carrier: Option<Carrier>, way: Option<Way>| {
+        let embedded = Limit::Figure(figure.row.clone());
+        let mut through = Figure {
+            row: format!("{} through six nodes", figure.row),
+            site: Site::Mesh,
+            comparisons: Vec::new(),
+            ..figure
+        }
+        .against(embedded, Some(MESH_AIM));
+        for carrier in [Some(Carrier::Tcp), carrier].into_iter().flatten() {
+            let limit = Limit::Stage(Stage::Transport(carrier));
+            through = through.and_against(carrier.suffix(), limit, None);
+        }
+        if let Some(way) = way {
+            let limit = Limit::Stage(composed(way, len));
+            through = through.and_against(" (limit: composed)", limit, None);
+        }
+        through
+    };
+    let set = || prepared("large", len, large_objects);
+    let keys = || prepared("tiny", tiny, scale.few_keys);
+    let rate = |figure: Figure| Figure { unit: Unit::Rate, ..figure };
+    let small = |figure: Figure| {
+        let embedded = Limit::Figure(figure.row.clone());
+        let row = format!("{} through six nodes", figure.row);
+        rate(Figure { row, site: Site::Mesh, comparisons: Vec::new(), ..figure })
+            .against(embedded, None)
+    };
+    vec![
+        through(put(len, some), Some(Carrier::LanesUp), Some(Way::Put)),
+        through(get(set(), some), Some(Carrier::LanesDown), Some(Way::Get)),
+        small(put(tiny, many)),
+        small(get(keys(), many)),
     ]
 }
 

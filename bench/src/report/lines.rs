@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    figure::{Aim, Comparison, Figure, Limit, Stage, Unit},
+    figure::{Aim, Comparison, Figure, Limit, Site, Stage, Unit},
     figures::FLAT_AIM,
     samples::{Sample, Samples},
     scale::Scale,
@@ -93,11 +93,19 @@ impl Measured<'_> {
     }
 
     fn bound_by(&self, figure: &Figure, sample: &Sample, limit: &Limit) -> String {
-        let (server, client) = (sample.server_cores(), sample.client_cores());
+        let (server, nodes) = (sample.server_cores(), sample.node_cores());
+        let client = sample.client_cores();
         let share = |cores: f64| 100.0 * cores / self.cores;
-        let shares =
-            format!("server {:.0} %, load generator {:.0} %", share(server), share(client));
-        let mut text = if server + client >= BUSY_SHARE * self.cores {
+        let of_nodes = match nodes {
+            0.0 => String::new(),
+            nodes => format!("nodes {:.0} %, ", share(nodes)),
+        };
+        let shares = format!(
+            "server {:.0} %, {of_nodes}load generator {:.0} %",
+            share(server),
+            share(client)
+        );
+        let mut text = if server + nodes + client >= BUSY_SHARE * self.cores {
             format!("processor: {shares}")
         } else if figure.row.contains(", 1 at once") {
             format!("one request at a time; processor: {shares}")
@@ -143,6 +151,34 @@ impl Measured<'_> {
                     limit_name: format!("the same for {}", format_size(scale.medium)),
                     aim: Some(FLAT_AIM),
                     command: "bench load with --server-pid".to_owned(),
+                });
+            }
+        }
+        lines
+    }
+
+    /// What a byte through the mesh costs on either side, against the same without a mesh.
+    pub(crate) fn mesh_cost_lines(&self, figures: &[Figure]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for figure in figures.iter().filter(|figure| figure.site == Site::Mesh) {
+            let Some(sample) = self.samples.median(&figure.row) else { continue };
+            let embedded = figure.comparisons.iter().find_map(|each| match &each.limit {
+                Limit::Figure(row) => Some((row, self.samples.median(row)?.server_cost()?)),
+                _ => None,
+            });
+            let sides = [("gateway", sample.server_cost()), ("six nodes", sample.node_cost())];
+            for (side, cost) in sides {
+                let (Some(value), Some((row, limit))) = (cost, embedded) else { continue };
+                lines.push(Line {
+                    row: format!("CPU per byte, {}, {side}", figure.row),
+                    value,
+                    unit: "CPU-s/GB",
+                    limit: Some(limit),
+                    ratio: Some(value / limit.max(f64::EPSILON)),
+                    bound_by: "the work, and the transport on both sides".to_owned(),
+                    limit_name: format!("the server's, {row}"),
+                    aim: None,
+                    command: "bench load with --server-pid and --node-pid".to_owned(),
                 });
             }
         }
@@ -199,7 +235,7 @@ fn unit_name(unit: Unit) -> &'static str {
 mod tests {
     use super::*;
     use crate::load::Total;
-    use crate::report::figure::{Phase, Site};
+    use crate::report::figure::Phase;
 
     fn sample(count: u64, megabytes: u64, server: f64, client: f64) -> Sample {
         let total = Total {

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::{
     figure::{Figure, MANY_KEYS, Prepared, Site},
+    mesh::MeshServers,
     rounds::{Bench, SEED},
     scale::Scale,
     server::{self, Server},
@@ -20,6 +21,11 @@ impl Bench {
     pub(super) async fn prepare(&mut self, figures: &[Figure]) -> Result<()> {
         if figures.iter().any(|figure| figure.site == Site::Degraded) {
             self.prepare_degraded(figures).await?;
+        }
+        if figures.iter().any(|figure| figure.site == Site::Mesh) {
+            let directory = self.directory.join("mesh");
+            self.mesh = Some(MeshServers::start(&self.program, &directory).await?);
+            self.fill(figures, Site::Mesh, Site::Mesh).await?;
         }
         self.fill(figures, Site::Healthy, Site::Healthy).await?;
         self.warm(figures).await

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{
     figure::{Figure, Limit, Phase, Site, Stage},
     lines::memory_row,
+    mesh::MeshServers,
     samples::{Sample, Samples},
     scale::Scale,
     server::{self, Server},
@@ -24,7 +25,7 @@ use crate::{
     stages::{
         Budget,
         composed::{Pipeline, ReadSet, Way},
-        cpu, http, metadata, object,
+        cpu, http, metadata, object, transport,
     },
 };
 
@@ -47,6 +48,7 @@ pub(super) struct Bench {
     pub(super) cores: f64,
     pub(super) healthy: Server,
     pub(super) degraded: Option<Server>,
+    pub(super) mesh: Option<MeshServers>,
     /// Drives with stripes to be read, by length.
     pub(super) reads: Option<Pipeline>,
     pub(super) read_sets: BTreeMap<usize, ReadSet>,
@@ -77,6 +79,7 @@ impl Bench {
             cores: cores as f64,
             healthy,
             degraded: None,
+            mesh: None,
             reads: None,
             read_sets: BTreeMap::new(),
             samples: Samples::default(),
@@ -95,6 +98,9 @@ impl Bench {
         }
         if let Some(server) = self.degraded {
             server.stop().await?;
+        }
+        if let Some(mesh) = self.mesh {
+            mesh.stop().await?;
         }
         self.healthy.stop().await
     }
@@ -129,6 +135,7 @@ impl Bench {
     fn site(&self, site: Site) -> &Server {
         match site {
             Site::Degraded => self.degraded.as_ref().unwrap_or(&self.healthy),
+            Site::Mesh => self.mesh.as_ref().map_or(&self.healthy, MeshServers::gateway),
             Site::Healthy => &self.healthy,
         }
     }
@@ -139,7 +146,11 @@ impl Bench {
     /// When the words make no sense.
     pub(super) fn plan(&self, site: Site, line: &str) -> Result<Plan> {
         let server = self.site(site);
-        let target = format!("--endpoint {} --server-pid {}", server.url(), server.pid());
+        let mut target = format!("--endpoint {} --server-pid {}", server.url(), server.pid());
+        for pid in self.mesh.iter().filter(|_| site == Site::Mesh).flat_map(MeshServers::node_pids)
+        {
+            target += &format!(" --node-pid {pid}");
+        }
         let words = line.split_whitespace().chain(target.split_whitespace());
         Plan::new(LoadArgs::from_words(words)?, server::signer())
     }
@@ -267,6 +278,7 @@ impl Bench {
                 let total = object::run(&budget, &self.directory, *exchange).await?;
                 Ok(Sample { total, errors: 0 })
             }
+            Stage::Transport(carrier) => Ok(transport::run(&budget, *carrier).await?.into()),
             Stage::Http(exchange) => {
                 let total = http::run(&budget, *exchange).await?.total();
                 Ok(Sample { total, errors: 0 })

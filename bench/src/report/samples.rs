@@ -30,6 +30,11 @@ impl Sample {
         self.total.cpu_seconds_server / self.total.seconds.max(f64::EPSILON)
     }
 
+    /// Cores that the storage nodes kept busy.
+    pub(crate) fn node_cores(&self) -> f64 {
+        self.total.cpu_seconds_nodes / self.total.seconds.max(f64::EPSILON)
+    }
+
     /// Cores that we kept busy.
     pub(crate) fn client_cores(&self) -> f64 {
         self.total.cpu_seconds_client / self.total.seconds.max(f64::EPSILON)
@@ -42,10 +47,18 @@ impl Sample {
         is_known.then(|| cpu_seconds_server / (bytes as f64 / 1e9))
     }
 
-    /// Processor time of both per gigabyte.
+    /// Processor time of the storage nodes per gigabyte; `None` when there was too little to tell.
+    pub(crate) fn node_cost(&self) -> Option<f64> {
+        let Total { cpu_seconds_nodes, bytes, .. } = self.total;
+        let is_known = cpu_seconds_nodes >= CPU_SECONDS_MIN && bytes > 0;
+        is_known.then(|| cpu_seconds_nodes / (bytes as f64 / 1e9))
+    }
+
+    /// Processor time of all per gigabyte.
     pub(crate) fn whole_cost(&self) -> f64 {
-        let both = self.total.cpu_seconds_server + self.total.cpu_seconds_client;
-        both / (self.total.bytes as f64 / 1e9).max(f64::EPSILON)
+        let Total { cpu_seconds_server, cpu_seconds_nodes, cpu_seconds_client, .. } = self.total;
+        let all = cpu_seconds_server + cpu_seconds_nodes + cpu_seconds_client;
+        all / (self.total.bytes as f64 / 1e9).max(f64::EPSILON)
     }
 }
 

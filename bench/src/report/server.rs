@@ -7,6 +7,7 @@
 //! - nothing of our environment configures it.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Stdio,
@@ -31,13 +32,20 @@ const ACCESS_KEY: &str = "BENCHROOTKEY00000001";
 const SECRET_KEY: &str = "bench/root+secret/00000000000000000000001";
 const REGION: &str = "us-east-1";
 
+/// A running process of our own.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    /// Its directory; its log lies beside.
+    data: PathBuf,
+    pid: u32,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
-    data: PathBuf,
+    running: Running,
     url: String,
-    pid: u32,
 }
 
 /// What the server publishes when it is ready.
@@ -47,46 +55,28 @@ struct Endpoints {
     pid: u32,
 }
 
-impl Server {
-    /// Starts `program` on the data directory `data` and waits until it is ready.
+impl Running {
+    /// Starts `program` with `arguments`, which make it use the directory `data`.
     ///
     /// # Errors
-    /// When it does not start, with the end of its log.
-    pub(crate) async fn start(program: &Path, data: &Path) -> Result<Self> {
-        let log_path = data.with_extension("log");
-        let log = fs::File::options().create(true).append(true).open(&log_path)?;
+    /// When there is no such program, or no place for its log.
+    pub(crate) fn start(program: &Path, arguments: &[OsString], data: &Path) -> Result<Self> {
+        let log = fs::File::options().create(true).append(true).open(log_of(data))?;
         let mut command = Command::new(program);
         command
-            .args(["server", "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "warn"])
-            .arg("--data")
-            .arg(data)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .process_group(0)
             .kill_on_drop(true);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("DATAMESH_") {
-                command.env_remove(name);
-            }
-        }
+        without_our_environment(&mut command);
         command.env("DATAMESH_ROOT_ACCESS_KEY", ACCESS_KEY);
         command.env("DATAMESH_ROOT_SECRET_KEY", SECRET_KEY);
-        let mut child =
+        let child =
             command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-        let pid = child.id().context("the server ended at once")?;
-        let deadline = Instant::now() + START_TIMEOUT;
-        loop {
-            if let Some(endpoints) = published(data).filter(|endpoints| endpoints.pid == pid) {
-                return Ok(Self { child, data: data.to_owned(), url: endpoints.s3, pid });
-            }
-            let ended = child.try_wait()?;
-            if ended.is_some() || Instant::now() >= deadline {
-                let how = ended.map_or_else(|| "not ready in time".to_owned(), |s| s.to_string());
-                bail!("the server did not start ({how}); its log ends\n{}", tail(&log_path));
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
+        let pid = child.id().context("the process ended at once")?;
+        Ok(Self { child, data: data.to_owned(), pid })
     }
 
     /// Asks it to end and waits.
@@ -98,13 +88,64 @@ impl Server {
         asked.context("cannot run kill")?;
         let Ok(ended) = tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await else {
             self.child.kill().await?;
-            bail!("the server did not stop within {STOP_TIMEOUT:?}");
+            bail!("a process did not stop within {STOP_TIMEOUT:?}: {}", tail(&log_of(&self.data)));
         };
         let status = ended?;
         if !status.success() {
-            bail!("the server ended with {status}: {}", tail(&self.data.with_extension("log")));
+            bail!("a process ended with {status}: {}", tail(&log_of(&self.data)));
         }
         Ok(())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+impl Server {
+    /// Starts `datamesh server` on the data directory `data` and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not start, with the end of its log.
+    pub(crate) async fn start(program: &Path, data: &Path) -> Result<Self> {
+        let words = ["server", "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "warn"];
+        let mut arguments: Vec<OsString> = words.map(Into::into).into();
+        arguments.extend(["--data".into(), data.into()]);
+        Self::start_with(program, &arguments, data).await
+    }
+
+    /// Starts `program` with `arguments`, which make it use the data directory `data`, and waits
+    /// until it is ready.
+    ///
+    /// # Errors
+    /// When it does not start, with the end of its log.
+    pub(crate) async fn start_with(
+        program: &Path,
+        arguments: &[OsString],
+        data: &Path,
+    ) -> Result<Self> {
+        let mut running = Running::start(program, arguments, data)?;
+        let pid = running.pid();
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if let Some(endpoints) = published(data).filter(|endpoints| endpoints.pid == pid) {
+                return Ok(Self { running, url: endpoints.s3 });
+            }
+            let ended = running.child.try_wait()?;
+            if ended.is_some() || Instant::now() >= deadline {
+                let how = ended.map_or_else(|| "not ready in time".to_owned(), |s| s.to_string());
+                bail!("the server did not start ({how}); its log ends\n{}", tail(&log_of(data)));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Asks it to end and waits.
+    ///
+    /// # Errors
+    /// When it had to be killed, or ended with an error.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.running.stop().await
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -112,11 +153,24 @@ impl Server {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        self.running.pid()
     }
 
     pub(crate) fn process(&self) -> Process {
-        Process::Ids([self.pid].into())
+        Process::Ids([self.pid()].into())
+    }
+}
+
+fn log_of(data: &Path) -> PathBuf {
+    data.with_extension("log")
+}
+
+/// Keeps our environment from configuring `command`.
+pub(crate) fn without_our_environment(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("DATAMESH_") {
+            command.env_remove(name);
+        }
     }
 }
 

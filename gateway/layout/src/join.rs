@@ -27,8 +27,8 @@ use crate::{
         PENDING_NODES_MAX, VERSION_LEN_BYTES_MAX,
     },
     local::LOCAL_NAME,
+    membership::{Approval, is_pending},
     names::{InvalidName, free_name, validate_node_name},
-    nodes::{Approval, is_pending},
     rows::{Stored, put, unchanged},
 };
 

@@ -27,6 +27,7 @@ mod forecast;
 mod join;
 pub mod limits;
 mod local;
+mod membership;
 mod names;
 mod nodes;
 mod plan;
@@ -43,8 +44,9 @@ pub use error::{
 pub use forecast::{Code, DeviceForecast, DeviceUsage, Odds, Preview, Verdict};
 pub use gateway_meta::record::LayoutChange as Change;
 pub use join::RefusedRequest;
+pub use membership::Approval;
 pub use names::InvalidName;
-pub use nodes::{Approval, NodeReport, NodeStatus};
+pub use nodes::{NodeReport, NodeStatus};
 pub use plan::PlanError;
 pub use staging::{Apply, Reverted, Revision, Staged};
 pub use tokens::{CreatedToken, NewToken, TokenReport, TokenState};

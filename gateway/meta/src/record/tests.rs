@@ -277,6 +277,79 @@ fn device() -> impl Strategy<Value = DeviceRecord> {
     )
 }
 
+fn membership() -> impl Strategy<Value = Membership> {
+    let node = any::<u32>().prop_map(NodeId);
+    prop_oneof![
+        any::<bool>().prop_map(|is_preapproved| Membership::Pending { is_preapproved }),
+        node.clone().prop_map(|node| Membership::Member { node }),
+        (node, millis()).prop_map(|(node, since)| Membership::Retired { node, since }),
+    ]
+}
+
+fn node() -> impl Strategy<Value = NodeRecord> {
+    let drive =
+        (text(), any::<bool>(), any::<u64>()).prop_map(|(path, mount_point, capacity_bytes)| {
+            OfferedDrive { path, mount_point, capacity_bytes }
+        });
+    let words = (text(), of(text()), text(), vec(text(), 0..4));
+    (membership(), words, vec(drive, 0..4), any::<[u8; 8]>(), millis()).prop_map(
+        |(membership, (name, zone, version, addresses), drives, token, first_seen)| NodeRecord {
+            membership,
+            name,
+            zone,
+            version,
+            addresses,
+            drives,
+            token: TokenId(token),
+            first_seen,
+        },
+    )
+}
+
+fn token() -> impl Strategy<Value = TokenRecord> {
+    let times = (millis(), millis());
+    let flags = any::<[bool; 2]>();
+    (any::<[u8; 32]>(), of(text()), of(text()), flags, times, of(any::<[u8; 32]>())).prop_map(
+        |(proof_key, zone, name, [is_approved, is_revoked], (created, expires), used_by)| {
+            let used_by = used_by.map(PeerKey);
+            TokenRecord {
+                proof_key,
+                zone,
+                name,
+                is_approved,
+                is_revoked,
+                created,
+                expires,
+                used_by,
+            }
+        },
+    )
+}
+
+fn staged_layout() -> impl Strategy<Value = StagedLayoutRecord> {
+    let node = || any::<u32>().prop_map(NodeId);
+    let state = prop_oneof![Just(NodeState::Active), Just(NodeState::Draining)];
+    let change = prop_oneof![
+        any::<[u8; 32]>().prop_map(|peer| LayoutChange::AddNode { peer: PeerKey(peer) }),
+        node().prop_map(|node| LayoutChange::AddDrives { node }),
+        node().prop_map(|node| LayoutChange::RemoveNode { node }),
+        (node(), of(text())).prop_map(|(node, zone)| LayoutChange::SetZone { node, zone }),
+        (node(), state).prop_map(|(node, state)| LayoutChange::SetState { node, state }),
+        (node(), text()).prop_map(|(node, name)| LayoutChange::Rename { node, name }),
+    ];
+    (any::<u64>(), millis(), vec(change, 0..8)).prop_map(|(base, staged_at, changes)| {
+        StagedLayoutRecord { base: Epoch(base), staged_at, changes }
+    })
+}
+
+fn availability() -> impl Strategy<Value = AvailabilityRecord> {
+    let device =
+        (any::<u32>(), any::<u64>(), any::<u64>()).prop_map(|(device, observed_ms, up_ms)| {
+            DeviceAvailability { device: DeviceId(device), observed_ms, up_ms }
+        });
+    (millis(), vec(device, 0..8)).prop_map(|(as_of, devices)| AvailabilityRecord { as_of, devices })
+}
+
 macro_rules! round_trips {
     ($($name:ident: $strategy:expr;)*) => {
         proptest! {$(
@@ -291,6 +364,7 @@ macro_rules! round_trips {
 round_trips! {
     account_keys_round_trip: some_bytes().prop_map(|sealed| AccountKeyRecord { sealed });
     bucket_keys_round_trip: some_bytes().prop_map(|wrapped| BucketKeyRecord { wrapped });
+    availability_round_trips: availability();
     buckets_round_trip: bucket();
     devices_round_trip: device();
     reclamations_round_trip: (millis(), any::<bool>())
@@ -299,9 +373,14 @@ round_trips! {
         |(bucket, key_epoch, data_key, ciphertext)| InlineRecord {
             bucket: BucketId(bucket), key_epoch, data_key, ciphertext,
         });
+    layout_ids_round_trip: any::<[u32; 2]>()
+        .prop_map(|[next_node, next_device]| LayoutIdsRecord { next_node, next_device });
+    layout_revisions_round_trip: (millis(), text(), some_bytes()).prop_map(
+        |(changed_at, what, layout)| LayoutRevisionRecord { changed_at, what, layout });
     leases_round_trip: any::<[u64; 3]>()
         .prop_map(|[incarnation, first, end]| LeaseRecord { incarnation, first, end });
     manifest_pages_round_trip: page();
+    nodes_round_trip: node();
     objects_round_trip: object();
     outcomes_round_trip: of(any::<u64>()).prop_map(|failed| match failed {
         None => OutcomeRecord::Applied,
@@ -315,6 +394,8 @@ round_trips! {
         });
     repairs_round_trip: (any::<u32>(), any::<u64>())
         .prop_map(|(attempts, suspects)| RepairRecord { attempts, suspects });
+    staged_layouts_round_trip: staged_layout();
+    tokens_round_trip: token();
     uploads_round_trip: upload();
 }
 

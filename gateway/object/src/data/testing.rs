@@ -15,10 +15,10 @@ use gateway_meta::{
 };
 use gateway_seal::{AccountKeyPair, RootKey};
 use node_proto::{
-    ByteRange, ClusterId, Continuity, DeleteShardsError, DeviceHealth, DeviceId, DeviceStatus,
-    DeviceUuid, GetShardError, Layout, LayoutDevice, LayoutNode, ListShardsError, ManualClock,
-    NodeId, NodeState, OpeningId, PutShardError, ScrubProgress, ShardEntry, ShardKey, ShardRoot,
-    ShardService, UnixMillis,
+    ByteRange, ClusterId, Continuity, CopyShardError, DeleteShardsError, DeviceHealth, DeviceId,
+    DeviceStatus, DeviceUuid, GetShardError, Layout, LayoutDevice, LayoutNode, ListShardsError,
+    ManualClock, NodeId, NodeState, OpeningId, PutShardError, ScrubProgress, ShardEntry, ShardKey,
+    ShardRoot, ShardService, UnixMillis,
 };
 use node_stripe::{Profile, shard_root};
 use parking_lot::Mutex;
@@ -76,6 +76,9 @@ struct SimState {
     frayed: BTreeSet<ShardKey>,
     gets: usize,
     puts: usize,
+    /// Devices that it can copy from by itself.
+    sources: Vec<Arc<SimDevice>>,
+    copies: usize,
 }
 
 /// A copy of a drive.
@@ -222,6 +225,16 @@ impl SimDevice {
         self.state.lock().damaged.push(key);
     }
 
+    /// Lets the device copy from others by itself.
+    pub(crate) fn connect(&self, sources: &[Arc<Self>]) {
+        self.state.lock().sources = sources.to_vec();
+    }
+
+    /// Shards that it copied by itself.
+    pub(crate) fn copies(&self) -> usize {
+        self.state.lock().copies
+    }
+
     /// Reads and writes so far.
     pub(crate) fn traffic(&self) -> (usize, usize) {
         let state = self.state.lock();
@@ -328,6 +341,28 @@ impl ShardService for SimDevice {
         payload: Bytes,
     ) -> Result<(), PutShardError> {
         self.store(key, root, &payload, true)
+    }
+
+    async fn copy_from(
+        &self,
+        source: DeviceId,
+        key: ShardKey,
+        root: ShardRoot,
+        len_bytes: u64,
+    ) -> Result<(), CopyShardError> {
+        let device = self.id;
+        let found = self.state.lock().sources.iter().find(|sim| sim.id == source).cloned();
+        let Some(from) = found else { return Err(CopyShardError::Unsupported { device }) };
+        let range = ByteRange { offset_bytes: 0, len_bytes };
+        let payload = from.get(key, range).await.map_err(|error| CopyShardError::Source {
+            key,
+            device,
+            source_device: source,
+            reason: error.to_string(),
+        })?;
+        self.put(key, root, payload).await?;
+        self.state.lock().copies += 1;
+        Ok(())
     }
 
     async fn delete(&self, keys: Vec<ShardKey>) -> Result<(), DeleteShardsError> {

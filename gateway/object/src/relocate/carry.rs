@@ -11,9 +11,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use gateway_meta::{Op, Table, key, record::StripeRecord};
-use node_proto::{CopyShardError, DeviceId, PutShardError, ShardIndex, ShardKey, StripeSeq};
+use node_proto::{
+    CopyShardError, DeviceId, PutShardError, ShardIndex, ShardKey, ShardRoot, StripeSeq,
+};
 use node_stripe::{Codec, StripeChunk, StripeGeometry, StripeSpec, shard_root};
 use tokio::sync::Mutex;
 
@@ -190,14 +193,7 @@ pub(super) async fn recode(
     uncommitted: &mut Vec<Held>,
 ) -> Result<Carried<Recoded>, Fault> {
     let old = stripe.geometry;
-    let geometry = StripeGeometry::new(StripeSpec {
-        k,
-        m: old.m(),
-        codec: data.config.profile.codec,
-        chunk_len_bytes: u32::try_from(old.chunk_len_bytes()).unwrap_or(u32::MAX),
-        plaintext_len_bytes: old.plaintext_len_bytes() as u64,
-    })
-    .map_err(|error| corrupt(error.to_string()))?;
+    let geometry = with_data_shards(&old, k, data.config.profile.codec)?;
     let width = geometry.shard_count();
     let group = match data.placement.choose(width, width).await {
         Ok(group) => group,
@@ -229,18 +225,10 @@ pub(super) async fn recode(
         .await??;
     let seq = seqs.next(data).await?;
     let key = |index| ShardKey { manifest: stripe.manifest, stripe: seq, index };
-    let places = || group.devices.iter().copied().zip((0..width).map(ShardIndex));
-    let stored: Vec<Held> = places().map(|(device, index)| (device, key(index))).collect();
+    let places = group.devices.iter().copied().zip((0..width).map(ShardIndex));
+    let stored: Vec<Held> = places.map(|(device, index)| (device, key(index))).collect();
     uncommitted.extend_from_slice(&stored);
-    let puts =
-        places().zip(shards.into_iter().zip(&roots)).map(|((device, index), (bytes, root))| {
-            let slot = data.devices.slot(device);
-            async move {
-                let Some(slot) = slot else { return Some(format!("device {} is gone", device.0)) };
-                slot.put(key(index), *root, bytes).await.err().map(|error| error.to_string())
-            }
-        });
-    if let Some(why) = join_all(puts).await.into_iter().flatten().next() {
+    if let Some(why) = put_all(data, &stored, shards, &roots).await {
         return Ok(Carried::Not(why));
     }
     let (k, m, codec) = (geometry.k(), geometry.m(), geometry.codec().id());
@@ -249,7 +237,36 @@ pub(super) async fn recode(
     Ok(Carried::Stored(Recoded { record, stored, shard_len_bytes }))
 }
 
-type Encoded = (Vec<bytes::Bytes>, Vec<node_proto::ShardRoot>);
+/// The geometry of a stripe with at most `k` data shards.
+fn with_data_shards(old: &StripeGeometry, k: u8, codec: Codec) -> Result<StripeGeometry, Fault> {
+    StripeGeometry::new(StripeSpec {
+        k,
+        m: old.m(),
+        codec: if k == 1 { Codec::Replicate } else { codec },
+        chunk_len_bytes: u32::try_from(old.chunk_len_bytes()).unwrap_or(u32::MAX),
+        plaintext_len_bytes: old.plaintext_len_bytes() as u64,
+    })
+    .map_err(|error| corrupt(error.to_string()))
+}
+
+/// Stores all shards; why one was not, if so.
+async fn put_all(
+    data: &Inner,
+    places: &[Held],
+    shards: Vec<Bytes>,
+    roots: &[ShardRoot],
+) -> Option<String> {
+    let puts = places.iter().zip(shards.into_iter().zip(roots)).map(|((device, key), shard)| {
+        let (slot, (bytes, root)) = (data.devices.slot(*device), shard);
+        async move {
+            let Some(slot) = slot else { return Some(format!("device {} is gone", device.0)) };
+            slot.put(*key, *root, bytes).await.err().map(|error| error.to_string())
+        }
+    });
+    join_all(puts).await.into_iter().flatten().next()
+}
+
+type Encoded = (Vec<Bytes>, Vec<ShardRoot>);
 
 /// Fills the data shards chunk by chunk, makes the parity and hashes every shard.
 fn encode(
@@ -272,7 +289,7 @@ fn encode(
         let start = if copies { 0 } else { usize::from(index) * shard_len };
         whole.slice(start..start + shard_len)
     };
-    let shards: Vec<bytes::Bytes> = (0..geometry.shard_count()).map(shard).collect();
+    let shards: Vec<Bytes> = (0..geometry.shard_count()).map(shard).collect();
     let roots = shards.iter().map(|shard| shard_root(shard)).collect();
     Ok((shards, roots))
 }

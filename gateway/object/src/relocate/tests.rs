@@ -247,6 +247,44 @@ async fn damaged_shards_arrive_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn devices_copy_by_themselves_where_they_can() {
+    let mut cluster = Cluster::of_nodes(7);
+    let data = cluster.open(config()).await;
+    let mut workers = data.workers();
+    let stored = put_some(&data).await;
+    cluster.devices.iter().for_each(|device| device.connect(&cluster.devices));
+    let keys = cluster.devices[0].keys();
+    // A copy of it is refused, and it is made from others.
+    cluster.devices[0].flip(keys[0], 77);
+    drain_first(&mut cluster, &data).await;
+    workers.relocate_all_and_delete().await;
+    assert_eq!(report(&data, DRAIN).state, JobState::Done);
+    let copies: usize = cluster.devices.iter().map(|device| device.copies()).sum();
+    assert_eq!(copies, keys.len() - 1);
+    assert_survives_any_two(&cluster, &data, &stored).await;
+    cluster.devices.iter().for_each(|device| device.connect(&[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_of_several_pages_move_as_a_whole() {
+    for node_count in [6, 7] {
+        let mut cluster = Cluster::of_nodes(node_count);
+        let data = cluster.open(config()).await;
+        let mut workers = data.workers();
+        // 130 stripes of 64 KiB.
+        let bytes = payload(130 << 16, 5);
+        let stored = [(data.put_bytes(&bytes).await, bytes)];
+        drain_first(&mut cluster, &data).await;
+        workers.relocate_all_and_delete().await;
+        assert_eq!(report(&data, DRAIN).state, JobState::Done);
+        assert_eq!((data.held_shards(FIRST).await.unwrap(), stray_index_rows(&cluster)), (0, 0));
+        assert_placed(&data, &stored);
+        assert_no_garbage(&data, &cluster).await;
+        assert_readable(&data, &stored).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_left_the_layout_is_made_anew() {
     let mut cluster = Cluster::of_nodes(7);
     let data = cluster.open(config()).await;

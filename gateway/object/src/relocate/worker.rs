@@ -259,6 +259,19 @@ impl Relocate {
             return Ok(pass.groups.is_empty());
         };
         pass.next_manifest = last.0.saturating_add(1);
+        let outcomes = self.relocate(kind, scene, pass, manifests).await;
+        self.take_in(kind, pass, outcomes).await?;
+        let is_met = pass.budget.as_ref().is_some_and(Budget::is_met);
+        Ok(is_met || pass.commits == 0 && pass.obstacles >= OBSTACLES_MAX)
+    }
+
+    async fn relocate(
+        &self,
+        kind: JobKind,
+        scene: &Scene,
+        pass: &Pass,
+        manifests: Vec<ManifestId>,
+    ) -> Vec<Outcome> {
         let data = &self.data;
         let may_go_on = || {
             let is_running = data.jobs.state(kind).is_some_and(|state| state != JobState::Paused);
@@ -268,11 +281,20 @@ impl Relocate {
         let (throttle, seqs) = (&self.throttle, &self.seqs);
         let mover = Mover { data, throttle, seqs, scene, purpose, may_go_on: &may_go_on };
         let mover = &mover;
-        let outcomes: Vec<Outcome> = futures::stream::iter(manifests)
+        futures::stream::iter(manifests)
             .map(|manifest| mover.relocate(manifest))
             .buffer_unordered(data.config.workers.move_concurrency.max(1))
             .collect()
-            .await;
+            .await
+    }
+
+    /// Notes what became of some bodies.
+    async fn take_in(
+        &mut self,
+        kind: JobKind,
+        pass: &mut Pass,
+        outcomes: Vec<Outcome>,
+    ) -> Result<(), Fault> {
         let mut moved = Moved::default();
         let mut failure = None;
         for outcome in outcomes {
@@ -294,11 +316,7 @@ impl Relocate {
         if pass.commits > 0 {
             self.data.jobs.blocked(kind, None).await?;
         }
-        if let Some(fault) = failure {
-            return Err(fault);
-        }
-        let is_met = pass.budget.as_ref().is_some_and(Budget::is_met);
-        Ok(is_met || pass.commits == 0 && pass.obstacles >= OBSTACLES_MAX)
+        failure.map_or(Ok(()), Err)
     }
 
     async fn note_moved(&self, kind: JobKind, moved: Moved) -> Result<(), Fault> {

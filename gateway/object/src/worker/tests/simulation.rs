@@ -4,10 +4,13 @@
 //! what reads back is what was written. At the end everything is recovered, unlinked and gone.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use gateway_meta::record::Body;
+use node_proto::NodeState;
 
 use super::super::stepping::Workers;
+use super::super::{Pace, Worker};
 use super::assert_no_bodies;
 use crate::data::testing::*;
 use crate::data::{DataPath, config::Random};
@@ -15,6 +18,7 @@ use crate::data::{DataPath, config::Random};
 const SEEDS: u64 = 40;
 const STEPS: usize = 60;
 const DEVICES: usize = 6;
+const DEVICES_MAX: usize = 9;
 /// Losses that every stripe survives.
 const AFFLICTED_MAX: usize = 2;
 
@@ -30,7 +34,7 @@ struct Simulation {
 
 impl Simulation {
     async fn new(seed: u64) -> Self {
-        let cluster = Cluster::new(u32::try_from(DEVICES).unwrap());
+        let cluster = Cluster::of_nodes(u32::try_from(DEVICES).unwrap());
         let data = cluster.open(small_stripes()).await;
         Self {
             workers: data.workers(),
@@ -44,7 +48,7 @@ impl Simulation {
     }
 
     async fn step(&mut self) {
-        match self.random.below(12) {
+        match self.random.below(16) {
             0..=3 => self.put().await,
             4 => self.abandon().await,
             5 => self.unlink().await,
@@ -52,6 +56,9 @@ impl Simulation {
             8 => self.recover_one().await,
             9 => self.workers.discard_all().await,
             10 => self.restart().await,
+            11 => self.change_layout().await,
+            12 | 13 => self.move_some().await,
+            14 => self.workers.sweep_all().await,
             _ => self.workers.repair_all().await,
         }
         self.read_one().await;
@@ -93,7 +100,7 @@ impl Simulation {
     }
 
     async fn afflict(&mut self) {
-        let index = self.random.below(DEVICES);
+        let index = self.random.below(self.cluster.devices.len());
         if self.afflicted.len() == AFFLICTED_MAX && !self.afflicted.contains(&index) {
             return;
         }
@@ -138,7 +145,7 @@ impl Simulation {
             self.workers.repair_all().await;
         }
         // Stripes with shards on devices that are still away wait for them.
-        tokio::time::sleep(std::time::Duration::from_secs(1200)).await;
+        tokio::time::sleep(Duration::from_secs(1200)).await;
         self.workers.sweep_all().await;
     }
 
@@ -146,6 +153,35 @@ impl Simulation {
     async fn restart(&mut self) {
         self.data = self.cluster.open(small_stripes()).await;
         self.workers = self.data.workers();
+    }
+
+    /// A node is to be emptied, or no longer, or one joins.
+    async fn change_layout(&mut self) {
+        let nodes = &self.cluster.layout.nodes;
+        let draining = nodes.iter().position(|node| node.state == NodeState::Draining);
+        let count = nodes.len();
+        match (self.random.below(3), draining) {
+            (0, _) if count < DEVICES_MAX => self.cluster.join(&format!("zone-{count}")),
+            (1, None) => {
+                let index = self.random.below(count);
+                self.cluster.set_state(index, NodeState::Draining);
+            }
+            (2, Some(index)) => self.cluster.set_state(index, NodeState::Active),
+            _ => return,
+        }
+        self.cluster.apply(&self.data).await;
+        self.workers.watch_once().await;
+    }
+
+    /// Moves go on for a while, and may be cut off anywhere.
+    async fn move_some(&mut self) {
+        let put_delay = Duration::from_millis(10);
+        let devices = || self.cluster.devices.iter();
+        devices().for_each(|device| device.faults(|faults| faults.put_delay = put_delay));
+        let cut_off = Duration::from_millis(self.random.below(400) as u64);
+        let moves = async { while self.workers.relocate.step().await.unwrap() == Pace::More {} };
+        let _ = tokio::time::timeout(cut_off, moves).await;
+        devices().for_each(|device| device.faults(|faults| faults.put_delay = Duration::ZERO));
     }
 
     async fn read_one(&mut self) {
@@ -160,6 +196,14 @@ impl Simulation {
     async fn finish(mut self) {
         while !self.afflicted.is_empty() {
             self.recover_one().await;
+        }
+        // A node that is to be emptied comes to be empty.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        self.workers.relocate_all_and_delete().await;
+        for node in &self.cluster.layout.nodes {
+            if node.state == NodeState::Draining {
+                assert_eq!(self.data.held_shards(node.id).await.unwrap(), 0, "{node:?}");
+            }
         }
         for (body, bytes) in std::mem::take(&mut self.live) {
             assert!(self.data.get_bytes(body, bytes.len()).await.unwrap() == bytes);

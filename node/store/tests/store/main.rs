@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test helper that unwraps fails its test")]
 
+mod conformance;
 mod continuity;
 mod faults;
 mod fixture;

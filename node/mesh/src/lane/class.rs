@@ -27,7 +27,7 @@ use crate::stream::{LaneClass, OpenLanes};
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
 /// Longest pause between attempts. Chosen: a peer that is back is found within seconds.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Longest time to open a stream, over whatever bound its opener has. Chosen.
 const OPEN_WAIT: Duration = Duration::from_secs(15);

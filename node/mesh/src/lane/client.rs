@@ -240,3 +240,6 @@ impl Drop for Load<'_> {
         self.0.fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How often a lane looks whether anything moves. Chosen: a fraction of what it looks for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Longest wait for the other side's greeting. Chosen.
 const GREETING_WAIT: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering::SeqCst};
 use bytes::Bytes;
 use node_proto::{
     ClusterId, ClusterKey, CopyOrder, CopyShardError, DeviceId, Epoch, GetShardError,
-    PutShardError, ShardService, SignedCopyOrder, UnixMillis,
+    PutShardError, SignedCopyOrder, UnixMillis,
     conformance::{key, payload, root_of, whole},
     wire::{Priority, Refusal, Request, Response},
 };

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use node_proto::{
-    DeviceHealth, DeviceId, Epoch, ShardService, SignedLayout,
+    DeviceHealth, DeviceId, Epoch, SignedLayout,
     conformance::{MemoryDevice, key},
 };
 

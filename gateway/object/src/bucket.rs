@@ -140,12 +140,8 @@ impl Engine {
             let (bucket, is_unchanged) = self.bucket_to_change(name)?;
             let rows = KeyRange::prefix(&key::bucket_prefix(bucket.id));
             let empty = |table| Guard::RangeEmpty { table, range: rows.clone() };
-            let guards = vec![
-                is_unchanged,
-                empty(Table::Cur),
-                empty(Table::Ver),
-                empty(Table::Mpu),
-            ];
+            let guards =
+                vec![is_unchanged, empty(Table::Cur), empty(Table::Ver), empty(Table::Mpu)];
             match self.commit_bucket_change(name, guards, removal_ops(&bucket)).await? {
                 CommitOutcome::Applied => return Ok(()),
                 CommitOutcome::GuardFailed { guard_index: 0 } => {}

@@ -53,8 +53,7 @@ impl Engine {
         bucket: &BucketRecord,
         body: IncomingBody,
     ) -> Result<WrittenBody, ObjectWriteError> {
-        let target =
-            WriteTarget::of(bucket);
+        let target = WriteTarget::of(bucket);
         match self.data.write(target, body, PUT_LEN_BYTES_MAX).await {
             // A body that is read from our own devices fails for our own reasons.
             Err(ObjectWriteError::Body(BodyError::Unreadable { source })) => Err(source.into()),

@@ -223,7 +223,9 @@ mod tests {
             breaker.succeeded();
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
-        (0..3).for_each(|_| drop(breaker.failed(Failure::Get)));
+        for _ in 0..3 {
+            breaker.failed(Failure::Get);
+        }
         assert_eq!(breaker.state(), BreakerState::Open);
     }
 

@@ -122,10 +122,8 @@ impl<'a> Fetch<'a> {
                 return Ok(self.fetched(None));
             }
             let given_up = ShardSet(self.failed.0 | self.hedged.0 | self.avoided.0);
-            if let Some(copy) = self.copy {
-                if given_up.contains(copy) {
-                    self.ask_more(missing, &self.hull(missing), 0)?;
-                }
+            if self.copy.is_some_and(|copy| given_up.contains(copy)) {
+                self.ask_more(missing, &self.hull(missing), 0)?;
             }
             let to_restore = match self.copy {
                 Some(_) => ShardSet::default(),

@@ -113,8 +113,14 @@ mod tests {
 
     fn of(millis: u64) -> Latencies {
         let latencies = Latencies::default();
-        (0..NOTES_PER_LOOK).for_each(|_| drop(latencies.note(Duration::from_millis(millis))));
+        note(&latencies, NOTES_PER_LOOK, Duration::from_millis(millis));
         latencies
+    }
+
+    fn note(latencies: &Latencies, times: usize, latency: Duration) {
+        for _ in 0..times {
+            latencies.note(latency);
+        }
     }
 
     #[test]
@@ -135,11 +141,11 @@ mod tests {
     #[test]
     fn one_odd_latency_of_many_does_not_count_and_four_do() {
         let latencies = of(10);
-        (0..45).for_each(|_| drop(latencies.note(Duration::from_millis(10))));
-        latencies.note(Duration::from_secs(1));
-        (0..2).for_each(|_| drop(latencies.note(Duration::from_millis(10))));
+        note(&latencies, 45, Duration::from_millis(10));
+        note(&latencies, 1, Duration::from_secs(1));
+        note(&latencies, 2, Duration::from_millis(10));
         assert_eq!(latencies.p95(), Some(Duration::from_millis(10)));
-        (0..NOTES_PER_LOOK).for_each(|_| drop(latencies.note(Duration::from_secs(1))));
+        note(&latencies, NOTES_PER_LOOK, Duration::from_secs(1));
         assert_eq!(latencies.p95(), Some(Duration::from_secs(1)));
         latencies.clear();
         assert_eq!(latencies.p95(), None);

@@ -270,6 +270,21 @@ impl Slot {
         }
     }
 
+    /// Notes a write that was given up after `latency`, because another device was faster.
+    pub(crate) fn was_outpaced(&self, latency: Duration) {
+        let (state, usual) = (&self.state, &self.state.usual.puts);
+        let is_slow = match state.breaker.state() {
+            BreakerState::Closed => state.puts.note(latency).is_some_and(|p95| {
+                usual.expire();
+                usual.is_slow(p95, SLOW_PUT_MIN)
+            }),
+            BreakerState::HalfOpen | BreakerState::Open => true,
+        };
+        if is_slow {
+            state.failed(Failure::Slow);
+        }
+    }
+
     /// Replaces a shard.
     pub(crate) async fn replace(
         &self,

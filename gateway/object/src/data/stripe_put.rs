@@ -60,6 +60,7 @@ pub(crate) struct PutStripe<'a> {
     seq: StripeSeq,
     places: Vec<Place>,
     puts: Puts,
+    started: Instant,
     failure: Option<Fault>,
 }
 
@@ -101,7 +102,8 @@ impl<'a> PutStripe<'a> {
             was_hedged: false,
         };
         let places = group.devices.iter().take(encoded.shards.len()).map(place).collect();
-        Self { upload, encoded, group, seq, places, puts: Puts::new(), failure: None }
+        let (puts, started) = (Puts::new(), Instant::now());
+        Self { upload, encoded, group, seq, places, puts, started, failure: None }
     }
 
     /// Puts all shards, and waits until enough of them are durable or every answer is there, so that
@@ -111,9 +113,8 @@ impl<'a> PutStripe<'a> {
     /// [`Fault`] of a device that refused, when too few are durable.
     pub(crate) async fn run(mut self) -> Result<Placed, Fault> {
         let devices = &self.upload.data.devices;
-        let started = Instant::now();
-        let late_at = started + devices.straggler_delay();
-        let enough_at = started + self.upload.data.config.acknowledge_delay;
+        let late_at = self.started + devices.straggler_delay();
+        let enough_at = self.started + self.upload.data.config.acknowledge_delay;
         let may_do_with_less = self.upload.acknowledge == Acknowledge::DataPlusOne;
         devices.write_hedges.earn();
         for index in 0..self.places.len() {
@@ -149,8 +150,7 @@ impl<'a> PutStripe<'a> {
 
     fn put(&mut self, index: usize, slot: Arc<Slot>) {
         let shard_index = ShardIndex(u8::try_from(index).expect("stripes have at most 48 shards"));
-        let key =
-            ShardKey { manifest: self.upload.manifest, stripe: self.seq, index: shard_index };
+        let key = ShardKey { manifest: self.upload.manifest, stripe: self.seq, index: shard_index };
         let (root, shard) = (self.encoded.roots[index], self.encoded.shards[index].clone());
         self.places[index].under_way += 1;
         let put = async move {
@@ -168,6 +168,11 @@ impl<'a> PutStripe<'a> {
                 fail::fail_point!("after-first-shard");
                 if place.durable.is_none() && place.spare == Some(device) {
                     metrics::counter!("datamesh_stripe_write_hedges_won_total").increment(1);
+                    if place.under_way > 0
+                        && let Some(home) = self.upload.data.devices.slot(place.home)
+                    {
+                        home.was_outpaced(self.started.elapsed());
+                    }
                 }
                 place.durable.get_or_insert(device);
             }

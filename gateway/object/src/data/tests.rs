@@ -20,8 +20,11 @@ use crate::{
 
 mod digests;
 mod faults;
+mod layouts;
 mod placement;
+mod slow;
 mod stalled;
+mod stragglers;
 
 #[tokio::test]
 async fn every_length_around_every_threshold_comes_back() {

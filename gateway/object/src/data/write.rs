@@ -21,7 +21,8 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use gateway_meta::{
     AccountId, BucketId, Guard, Op, Table, key,
     record::{
-        Acknowledge, Body, BucketRecord, ChecksumAlgorithm, InlineRecord, RepairRecord, StripeRecord,
+        Acknowledge, Body, BucketRecord, ChecksumAlgorithm, InlineRecord, RepairRecord,
+        StripeRecord,
     },
 };
 use gateway_seal::{ChunkIndex, ChunkPosition, TAG_LEN_BYTES};

@@ -3,7 +3,12 @@
 use gateway_object::{BucketError, DeleteObject, ListBuckets, ObjectConfig, ObjectWriteError};
 use std::sync::Arc;
 
-use gateway_meta::{AccountId, MemoryMetaStore};
+use gateway_meta::{
+    AccountId, Batch, CommitOutcome, MemoryMetaStore, MetaStore, Op, Table, TxIds,
+    key::ctl,
+    record::{Acknowledge, BucketRecord, Record},
+};
+use node_proto::UnixMillis;
 
 use crate::harness::{BUCKET, Harness, OWNER, START, STRANGER, create_bucket, object, put_request};
 
@@ -92,4 +97,45 @@ async fn buckets_are_listed_by_owner_and_name() {
     assert_eq!(list("b-", Some("b-2"), 2).await, page("b-3", false));
     assert_eq!(list("b-", Some("a"), 3).await, page("b-1 b-2 b-3", false));
     assert_eq!(list("b-", Some("c"), 3).await, page("", false));
+}
+
+#[tokio::test]
+async fn a_bucket_may_be_told_not_to_wait_for_every_shard() {
+    let harness = Harness::start().await;
+    let service = &harness.service;
+    assert_eq!(service.bucket(BUCKET).await.unwrap().acknowledge, Acknowledge::All);
+    let set = service.set_acknowledge(BUCKET, Acknowledge::DataPlusOne).await.unwrap();
+    assert_eq!(set, service.bucket(BUCKET).await.unwrap());
+    assert_eq!(set.acknowledge, Acknowledge::DataPlusOne);
+    let bytes = vec![7; 100_000];
+    harness.put("key", &bytes).await;
+    assert_eq!(harness.get("key").await.unwrap(), bytes);
+    let missing = service.set_acknowledge("missing", Acknowledge::All).await;
+    assert!(matches!(missing, Err(BucketError::NoSuchBucket { .. })));
+}
+
+#[tokio::test]
+async fn a_bucket_made_by_an_earlier_release_can_be_changed_and_deleted() {
+    let meta = Arc::new(MemoryMetaStore::new());
+    let harness = Harness::start_over(Arc::clone(&meta) as _, ObjectConfig::default()).await;
+    let service = &harness.service;
+    let row_key = ctl::bucket(BUCKET);
+    let txids = TxIds::new(UnixMillis(2), 99);
+    for change_first in [true, false] {
+        let row = meta.get(Table::Ctl, &row_key).unwrap().unwrap();
+        // The first version had all fields but the last.
+        let mut value = row[..row.len() - 1].to_vec();
+        value[0] = 1;
+        let old = BucketRecord::decode(&value).unwrap();
+        let put = Op::Put { table: Table::Ctl, key: row_key.clone(), value: value.into() };
+        let batch = Batch { txid: txids.next(), guards: Vec::new(), ops: vec![put] };
+        assert_eq!(meta.commit(batch).await.unwrap(), CommitOutcome::Applied);
+        if change_first {
+            let new = service.set_acknowledge(BUCKET, Acknowledge::DataPlusOne).await.unwrap();
+            assert_eq!(new, BucketRecord { acknowledge: Acknowledge::DataPlusOne, ..old });
+        } else {
+            service.delete_bucket(BUCKET).await.unwrap();
+        }
+    }
+    assert!(meta.get(Table::Ctl, &row_key).unwrap().is_none());
 }

@@ -1,3 +1,5 @@
+//! The simplest device that conforms.
+
 use std::{
     collections::BTreeMap,
     ops::Bound,

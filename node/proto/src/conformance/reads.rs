@@ -1,3 +1,5 @@
+//! Reading, verifying and listing.
+
 use super::{LENGTHS, expect, key, payload, put, root_of, whole};
 use crate::{ByteRange, GetShardError, ShardEntry, ShardKey, ShardService};
 

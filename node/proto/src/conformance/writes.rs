@@ -1,3 +1,5 @@
+//! Storing, replacing and deleting.
+
 use futures::future::join_all;
 
 use super::{LENGTHS, expect, key, payload, put, root_of, whole};

@@ -1,3 +1,5 @@
+//! Devices of peers against what every shard service must do.
+
 use std::sync::Arc;
 
 use node_proto::{ClusterId, DeviceId, ManualClock, UnixMillis, conformance::check_all};

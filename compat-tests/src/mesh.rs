@@ -420,7 +420,9 @@ impl Mesh {
                     .iter()
                     .filter(|device| Path::new(&device.address).starts_with(&dir))
                     .peekable();
-                of_node.peek().is_some() && of_node.all(|device| device.health == "online")
+                let is_online =
+                    of_node.peek().is_some() && of_node.all(|device| device.health == "online");
+                is_online && self.is_announced(name)
             };
             if names.iter().all(online) {
                 return;
@@ -431,6 +433,20 @@ impl Mesh {
             }
             thread::sleep(POLL_INTERVAL);
         }
+    }
+
+    /// Waits until all nodes serve.
+    pub fn await_all_serving(&self) {
+        let names: Vec<String> = self.nodes.lock().iter().map(|node| node.name.clone()).collect();
+        self.await_serving(&names);
+    }
+
+    /// Whether a node has told the gateway since it was started where it is. Until then the gateway
+    /// may still believe in the process before.
+    fn is_announced(&self, name: &str) -> bool {
+        let nodes = self.nodes.lock();
+        let node = nodes.iter().find(|node| node.name == name);
+        node.is_none_or(|node| node.daemon.log_since_start().contains("\nMember "))
     }
 
     /// Waits until a node's devices are noticed to be away.

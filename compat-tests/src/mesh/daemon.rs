@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,13 +27,20 @@ pub struct Daemon {
     line: Vec<String>,
     log_path: PathBuf,
     child: Mutex<Option<Child>>,
+    /// Length of the log when the process was last started.
+    log_len_before: AtomicUsize,
 }
 
 impl Daemon {
     /// A process that is not yet running: `line` is program and arguments.
     #[must_use]
     pub fn new(line: Vec<String>, log_path: &Path) -> Self {
-        Self { line, log_path: log_path.to_owned(), child: Mutex::new(None) }
+        Self {
+            line,
+            log_path: log_path.to_owned(),
+            child: Mutex::new(None),
+            log_len_before: AtomicUsize::new(0),
+        }
     }
 
     /// Starts it, with `arguments` after its own.
@@ -42,6 +50,7 @@ impl Daemon {
     pub fn start(&self, arguments: &[&str]) {
         let mut child = self.child.lock();
         assert!(child.is_none(), "{} is already running", self.line.join(" "));
+        self.log_len_before.store(self.log().len(), Ordering::SeqCst);
         let log = OpenOptions::new().create(true).append(true).open(&self.log_path);
         let log: File = log.expect("the log can be opened");
         let started = Command::new(&self.line[0])
@@ -136,6 +145,12 @@ impl Daemon {
     pub fn log(&self) -> String {
         let bytes = fs::read(&self.log_path).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What it has logged since it was last started.
+    #[must_use]
+    pub fn log_since_start(&self) -> String {
+        self.log().split_off(self.log_len_before.load(Ordering::SeqCst))
     }
 
     /// The end of what it has logged.

@@ -4,6 +4,13 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+/// Space of a drive unless a test says otherwise. Chosen: more than any test fills, little enough
+/// that nodes of one machine do not promise each other's space.
+const DRIVE_CAPACITY: &str = "2GiB";
+
+/// `off` runs every test without discovery: none may depend on it.
+const DISCOVERY_VARIABLE: &str = "DATAMESH_MESH_DISCOVERY";
+
 /// One storage node.
 #[derive(Debug, Clone, Default)]
 pub struct NodeSetup {
@@ -16,10 +23,10 @@ pub struct NodeSetup {
 }
 
 impl NodeSetup {
-    /// A node with one drive, a zone of its own, approved by its token.
+    /// A node with one drive of [`DRIVE_CAPACITY`], a zone of its own, approved by its token.
     #[must_use]
     pub fn new() -> Self {
-        Self { drives: 1, ..Self::default() }
+        Self { drives: 1, capacity: Some(DRIVE_CAPACITY.to_owned()), ..Self::default() }
     }
 
     /// Puts it into a zone.
@@ -90,7 +97,7 @@ impl MeshSetup {
         Self {
             nodes: vec![NodeSetup::new(); count],
             host: "127.0.0.1".to_owned(),
-            discovery: true,
+            discovery: std::env::var_os(DISCOVERY_VARIABLE).is_none_or(|value| value != "off"),
             settings: Vec::new(),
             is_embedded: false,
             is_behind_proxy: false,
@@ -116,6 +123,13 @@ impl MeshSetup {
     #[must_use]
     pub fn without_discovery(mut self) -> Self {
         self.discovery = false;
+        self
+    }
+
+    /// Looks up addresses although the run has that off.
+    #[must_use]
+    pub fn with_discovery(mut self) -> Self {
+        self.discovery = true;
         self
     }
 

@@ -1,5 +1,7 @@
 //! The address book is a convenience: nothing depends on it.
 
+use std::time::Instant;
+
 use compat_tests::mesh::{Mesh, MeshSetup};
 
 use crate::{beside_others, filled, write};
@@ -13,6 +15,7 @@ fn without_discovery_everything_works() {
     mesh.start_nodes(&[5]);
     mesh.gateway().kill();
     mesh.gateway().start_again();
+    mesh.await_all_serving();
     mesh.kill_nodes(&[0, 1]);
     ledger.verify(&mesh.wire());
     write(&mesh.wire(), &mut ledger, "two-gone", &mut random);
@@ -26,9 +29,7 @@ fn a_bootstrap_node_that_is_gone_is_not_missed() {
     let (_turn, mut random) = beside_others();
     let mesh = Mesh::start(6);
     let mut ledger = filled(&mesh, &mut random);
-    let first = mesh.diagnose().peers.into_iter().find(|peer| peer.name.as_deref() == Some("n0"));
-    let first = first.expect("the gateway knows its nodes");
-    let address = format!("{}/p2p/{}", first.addresses[0], first.peer);
+    let address = dialled(&mesh, "n0");
     for number in 1..6 {
         assert!(mesh.node(number).daemon.terminate().success());
         mesh.node(number)
@@ -52,14 +53,26 @@ fn a_bootstrap_node_that_is_gone_is_not_missed() {
 #[test]
 fn a_gateway_and_a_node_that_both_moved_meet_again() {
     let (_turn, mut random) = beside_others();
-    let mesh = Mesh::start(6);
+    let mesh = Mesh::with(MeshSetup::new(6).with_discovery());
     let mut ledger = filled(&mesh, &mut random);
+    let bootstrap = format!("mesh.bootstrap = [{:?}]", dialled(&mesh, "n0"));
     mesh.gateway().kill();
     mesh.kill_nodes(&[4]);
+    mesh.node(4).replace_in_config("mesh.bootstrap = []", &bootstrap);
     mesh.move_gateway();
     mesh.start_node(4);
+    let started = Instant::now();
     mesh.gateway().start_again();
-    mesh.await_serving(&(0..6).map(|n| mesh.node(n).name.clone()).collect::<Vec<_>>());
+    mesh.await_all_serving();
+    println!("a gateway and a node on new ports met {:.1?} after the start", started.elapsed());
     mesh.await_whole();
     ledger.verify(&mesh.wire());
+}
+
+/// Where a node is dialled, with its peer id.
+fn dialled(mesh: &Mesh, name: &str) -> String {
+    let peers = mesh.diagnose().peers;
+    let node = peers.iter().find(|peer| peer.name.as_deref() == Some(name));
+    let node = node.expect("the gateway knows its nodes");
+    format!("{}/p2p/{}", node.addresses[0], node.peer)
 }

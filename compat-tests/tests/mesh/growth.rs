@@ -119,7 +119,7 @@ fn a_job_stays_paused_over_a_kill_of_the_gateway_and_goes_on_where_it_was() {
     assert_eq!(mesh.held_shards_of(2), paused_at, "a paused job moves");
     mesh.gateway().kill();
     mesh.gateway().start_again();
-    mesh.await_serving(&(0..7).map(|n| mesh.node(n).name.clone()).collect::<Vec<_>>());
+    mesh.await_all_serving();
     thread::sleep(Duration::from_secs(4));
     assert_eq!(mesh.held_shards_of(2), paused_at, "a paused job moves after a restart");
     let find = || mesh.jobs().into_iter().find(|other| other.id == job.id);

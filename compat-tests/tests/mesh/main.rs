@@ -7,6 +7,7 @@
 //! - `DATAMESH_MESH_SEED` replays a run's choices (not its timing); it is printed.
 //! - `DATAMESH_MESH_NODES` sets the size of the crowd and `DATAMESH_MESH_LONG=1` lengthens the
 //!   measurements.
+//! - `DATAMESH_MESH_DISCOVERY=off` runs everything with the address book off.
 //! - What a machine cannot do prints one line that begins with `not run`.
 
 mod crowd;

@@ -15,7 +15,7 @@ fn a_gateway_that_was_killed_finds_everything_again() {
         mesh.gateway().kill();
         let started = std::time::Instant::now();
         mesh.gateway().start_again();
-        mesh.await_serving(&(0..6).map(|n| mesh.node(n).name.clone()).collect::<Vec<_>>());
+        mesh.await_all_serving();
         println!("all nodes serve {:.1?} after a kill of the gateway", started.elapsed());
         ledger.verify(&mesh.wire());
         write(&mesh.wire(), &mut ledger, &format!("round-{round}"), &mut random);

@@ -135,6 +135,8 @@ pub(crate) struct Driver {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) abandoned: Arc<Abandoned>,
     pub(crate) members: watch::Receiver<Members>,
+    /// The members that were last taken over.
+    pub(crate) known: Members,
     pub(crate) stop: CancellationToken,
     pub(crate) lookups: Lookups,
     pub(crate) arrivals: mpsc::Sender<PeerKey>,
@@ -154,15 +156,14 @@ impl Driver {
     /// Runs until stopped.
     pub(crate) async fn run(mut self) {
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
-        let mut known = Members::default();
-        self.take_members(&mut known);
+        self.take_members();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(command) = self.commands.recv() => self.on_command(command),
                 () = self.abandoned.notify.notified() => self.abandon(),
-                Ok(()) = self.members.changed() => self.take_members(&mut known),
+                Ok(()) = self.members.changed() => self.take_members(),
                 _ = sweep.tick() => self.swarm.behaviour_mut().lanes.sweep(),
             }
         }
@@ -229,7 +230,8 @@ impl Driver {
         }
     }
 
-    fn take_members(&mut self, known: &mut Members) {
+    fn take_members(&mut self) {
+        let known = std::mem::take(&mut self.known);
         let members = Arc::clone(&self.members.borrow_and_update());
         let left: Vec<PeerId> =
             known.keys().filter(|peer| !members.contains_key(peer)).copied().collect();
@@ -247,7 +249,7 @@ impl Driver {
                 self.arrived(peer);
             }
         }
-        *known = members;
+        self.known = members;
     }
 
     /// Puts what the roster knows of a peer into the routing table.
@@ -262,6 +264,10 @@ impl Driver {
     }
 
     fn on_command(&mut self, command: Command) {
+        // Whoever sets a layout and then asks for a peer of it relies on that order.
+        if self.members.has_changed().unwrap_or(false) {
+            self.take_members();
+        }
         let parts = self.swarm.behaviour_mut();
         match command {
             Command::Open { peer, class, answer } => parts.lanes.open(peer, class, answer),
@@ -282,7 +288,7 @@ impl Driver {
             // With its old addresses the peer would be tried, fail, and not be tried again when
             // others name new ones.
             kad.remove_peer(&peer);
-            let query = kad.get_n_closest_peers(peer, NonZeroUsize::MIN);
+            let query = kad.get_closest_peers(peer);
             self.lookups.queries.insert(query, peer);
         }
         self.lookups.waiting.entry(peer).or_default().extend(answer);
@@ -294,6 +300,9 @@ impl Driver {
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.listening.lock().retain(|known| *known != address);
                 self.swarm.remove_external_address(&address);
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } if endpoint.is_dialer() => {
+                self.on_dialled(peer_id, endpoint.get_remote_address());
             }
             SwarmEvent::Behaviour(event) => self.on_part(event),
             SwarmEvent::ListenerError { error, .. } => {
@@ -342,19 +351,41 @@ impl Driver {
         }
     }
 
+    /// A lookup ends as soon as the peer itself was reached: it proved to be there.
+    fn on_dialled(&mut self, peer: PeerId, address: &Multiaddr) {
+        let asked = self.lookups.queries.iter().find(|(_, asked)| **asked == peer);
+        let Some(query) = asked.map(|(query, _)| *query) else { return };
+        self.lookups.queries.remove(&query);
+        if let Some(kad) = self.swarm.behaviour_mut().kad.inner_mut().as_mut()
+            && let Some(mut query) = kad.query_mut(&query)
+        {
+            query.finish();
+        }
+        self.found(peer, std::slice::from_ref(address));
+    }
+
     fn on_found(&mut self, query: kad::QueryId, result: kad::GetClosestPeersResult) {
         let Some(peer) = self.lookups.queries.remove(&query) else { return };
         let peers = match result {
             Ok(found) => found.peers,
             Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
         };
-        let found = peers.into_iter().find(|found| found.peer_id == peer);
-        let addresses: Vec<Multiaddr> = found
-            .into_iter()
-            .flat_map(|found| found.addrs)
-            .filter_map(|address| address::normalize(&address))
-            .map(|(plain, _)| plain)
-            .collect();
+        // Listed are those who answered. One that was connected all along has no address here, but
+        // has told its addresses itself.
+        let mut addresses = Vec::new();
+        if let Some(found) = peers.into_iter().find(|found| found.peer_id == peer) {
+            addresses = found.addrs;
+            if addresses.is_empty() {
+                addresses = self.roster.addresses(&peer);
+            }
+        }
+        self.found(peer, &addresses);
+    }
+
+    /// Tells whoever waits where a peer is; no address tells that nobody knows.
+    fn found(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        let plain = addresses.iter().filter_map(address::normalize).map(|(plain, _)| plain);
+        let addresses: Vec<Multiaddr> = plain.collect();
         if !addresses.is_empty() {
             self.roster.learn(&peer, &addresses);
             self.arrived(&peer);

@@ -36,9 +36,9 @@ const INBOUND_MAX: usize = 256;
 /// whoever wants the peer tries again by itself.
 const ARRIVALS_MAX: usize = 256;
 
-/// Connections being set up by others at a time. Chosen: every class of some 80 nodes at once; a
+/// Connections being set up by others at a time. Chosen: every class of some 300 nodes at once; a
 /// handshake holds some ten kilobytes.
-const PENDING_INBOUND_MAX: u32 = 256;
+const PENDING_INBOUND_MAX: u32 = 1024;
 
 /// Connections that we are setting up at a time. Chosen.
 const PENDING_OUTBOUND_MAX: u32 = 1024;
@@ -126,6 +126,7 @@ impl Net {
             commands: command_receiver,
             abandoned: Arc::clone(&net.abandoned),
             members: members_receiver,
+            known: Members::default(),
             stop: net.stop.clone(),
             lookups: Lookups::default(),
             arrivals,

@@ -167,7 +167,7 @@ fn of_connected(
             "nothing to do where a processor lacks AES; else look at the security setting",
         ));
     }
-    if let Some(version) = peer.version.as_deref()
+    if let Some(version) = peer.version.as_deref().map(plain_version)
         && version != observed.version
     {
         findings.push(finding(
@@ -176,6 +176,11 @@ fn of_connected(
             "bring all machines to one version when convenient",
         ));
     }
+}
+
+/// A version without the program's name, which the transport puts before it.
+pub(crate) fn plain_version(version: &str) -> &str {
+    version.strip_prefix("datamesh/").unwrap_or(version)
 }
 
 /// This gateway: can it be found, and can it find others?

@@ -155,6 +155,8 @@ fn noise_and_other_versions_are_good_to_know() {
     let mut older = world(6);
     older.mesh.peers[2].version = Some("0.9.0".to_owned());
     older.one(Severity::Info, "version-differs", "n3");
+    older.mesh.peers[2].version = Some(format!("datamesh/{VERSION}"));
+    assert_eq!(older.codes(), []);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use node_proto::{DeviceHealth, Layout};
 
 use super::{device::micros, wire};
 use crate::{
-    diagnosis::{Observation, ObservedDevice, diagnose},
+    diagnosis::{Observation, ObservedDevice, diagnose, plain_version},
     error::ApiError,
     mesh::{MeshPeer, MeshReport},
     server::State,
@@ -95,7 +95,7 @@ fn shown(layout: &Layout, peer: MeshPeer) -> wire::Peer {
         sent_bytes: peer.sent_bytes,
         received_bytes: peer.received_bytes,
         epoch: peer.epoch.map(|epoch| epoch.0),
-        version: peer.version,
+        version: peer.version.as_deref().map(|version| plain_version(version).to_owned()),
         clock_ahead_ms: peer.clock_ahead_ms,
         last_error: peer.last_error,
     }

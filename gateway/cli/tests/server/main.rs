@@ -11,6 +11,7 @@ mod drives;
 mod durability;
 mod limits;
 mod mesh;
+mod mesh_commands;
 mod metrics;
 mod nodes;
 mod process;

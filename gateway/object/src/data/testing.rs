@@ -340,6 +340,10 @@ impl ShardService for SimDevice {
         root: ShardRoot,
         payload: Bytes,
     ) -> Result<(), PutShardError> {
+        let delay = self.state.lock().faults.put_delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         self.store(key, root, &payload, true)
     }
 

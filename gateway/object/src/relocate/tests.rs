@@ -173,7 +173,7 @@ async fn without_a_spare_node_stripes_get_narrower() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_few_domains_block_a_drain_until_there_are_more() {
+async fn too_few_domains_hold_a_drain_up_until_there_are_more() {
     let mut cluster = Cluster::of_nodes(3);
     let data = cluster.open(config()).await;
     let mut workers = data.workers();
@@ -192,7 +192,7 @@ async fn too_few_domains_block_a_drain_until_there_are_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_cluster_blocks_a_drain_until_there_is_room() {
+async fn a_full_cluster_holds_a_drain_up_until_there_is_room() {
     let mut cluster = Cluster::of_nodes(7);
     let data = cluster.open(config()).await;
     let mut workers = data.workers();

@@ -23,7 +23,7 @@ use gateway_meta::{
     KeyRange, Table, key,
     record::{JobKind, JobState},
 };
-use node_proto::{Epoch, ManifestId, NodeState, PlacementGroupId};
+use node_proto::{DeviceHealth, DeviceId, Epoch, ManifestId, NodeState, PlacementGroupId};
 use tokio::time::Instant;
 
 use super::balance::{Budget, Holder, is_uneven};
@@ -33,7 +33,7 @@ use super::jobs::{Moved, label_of};
 use super::left_behind::LeftBehind;
 use super::plan::{Purpose, concerns, unfit};
 use super::rewrite::{Mover, Outcome};
-use super::scene::Scene;
+use super::scene::{Scene, Seen};
 use crate::Fault;
 use crate::data::Inner;
 use crate::worker::restore::Throttle;
@@ -148,8 +148,11 @@ impl Relocate {
         let is_over = match self.take_step(kind, scene, &mut pass).await {
             Ok(is_over) => is_over,
             Err(fault) => {
-                // The pass starts anew, after the pause of a failed step.
-                self.counted = None;
+                // The pass starts anew, when others had their turn.
+                if let Some(run) = self.runs.get_mut(&kind) {
+                    let pause = self.data.config.random.jitter(BLOCKED_PAUSE);
+                    run.retry_at = Some(Instant::now() + pause);
+                }
                 return Err(fault);
             }
         };
@@ -205,6 +208,13 @@ impl Relocate {
         let width = usize::from(profile.k) + usize::from(profile.m);
         let interval = data.config.workers.rebalance_interval;
         let is_recent = self.counted.is_some_and(|at| at.elapsed() < interval);
+        // Shares without a device that will be back would have much moved in vain.
+        let is_away = |seen: &Seen| !seen.is_draining && seen.health == DeviceHealth::Offline;
+        if scene.iter().any(|(_, seen)| is_away(seen)) {
+            let why = "waiting for devices that are offline".to_owned();
+            data.jobs.blocked(JobKind::Rebalance, Some(why)).await?;
+            return Ok(Pace::Idle);
+        }
         // What devices say includes space that they have not given back; it is a hint that costs
         // nothing.
         let seems_uneven = || is_uneven(&holders(scene, |_, used| used), width);
@@ -259,79 +269,56 @@ impl Relocate {
             return Ok(pass.groups.is_empty());
         };
         pass.next_manifest = last.0.saturating_add(1);
-        let outcomes = self.relocate(kind, scene, pass, manifests).await;
-        self.take_in(kind, pass, outcomes).await?;
-        let is_met = pass.budget.as_ref().is_some_and(Budget::is_met);
+        let budget = pass.budget.take();
+        let relocated = self.relocate(kind, scene, budget.as_ref(), manifests, pass).await;
+        let is_met = budget.as_ref().is_some_and(Budget::is_met);
+        pass.budget = budget;
+        relocated?;
         Ok(is_met || pass.commits == 0 && pass.obstacles >= OBSTACLES_MAX)
     }
 
     async fn relocate(
-        &self,
+        &mut self,
         kind: JobKind,
         scene: &Scene,
-        pass: &Pass,
+        budget: Option<&Budget>,
         manifests: Vec<ManifestId>,
-    ) -> Vec<Outcome> {
-        let data = &self.data;
+        pass: &mut Pass,
+    ) -> Result<(), Fault> {
+        let Self { data, throttle, seqs, left_behind, .. } = self;
+        let data: &Arc<Inner> = data;
         let may_go_on = || {
             let is_running = data.jobs.state(kind).is_some_and(|state| state != JobState::Paused);
             is_running && !data.closing.load(Ordering::Acquire)
         };
-        let purpose = purpose_of(kind, pass.budget.as_ref());
-        let (throttle, seqs) = (&self.throttle, &self.seqs);
+        let purpose = purpose_of(kind, budget);
         let mover = Mover { data, throttle, seqs, scene, purpose, may_go_on: &may_go_on };
         let mover = &mover;
-        futures::stream::iter(manifests)
+        let mut outcomes = futures::stream::iter(manifests)
             .map(|manifest| mover.relocate(manifest))
-            .buffer_unordered(data.config.workers.move_concurrency.max(1))
-            .collect()
-            .await
-    }
-
-    /// Notes what became of some bodies.
-    async fn take_in(
-        &mut self,
-        kind: JobKind,
-        pass: &mut Pass,
-        outcomes: Vec<Outcome>,
-    ) -> Result<(), Fault> {
-        let mut moved = Moved::default();
+            .buffer_unordered(data.config.workers.move_concurrency.max(1));
         let mut failure = None;
-        for outcome in outcomes {
-            moved.bytes += outcome.moved.bytes;
-            moved.shards += outcome.moved.shards;
-            pass.commits += outcome.commits;
-            self.left_behind.extend(&self.data, outcome.left_behind);
-            match outcome.fault {
-                // What cannot be understood must not hold up the rest.
-                Some(Fault::Corrupt { reason }) => {
-                    tracing::error!(reason, "a body cannot be moved");
-                    pass.note_obstacle("metadata of some objects is damaged".to_owned());
-                }
-                Some(fault) => failure = Some(fault),
-                None => outcome.obstacle.into_iter().for_each(|why| pass.note_obstacle(why)),
+        while let Some(mut outcome) = outcomes.next().await {
+            left_behind.extend(data, std::mem::take(&mut outcome.left_behind));
+            note_moved(data, kind, outcome.moved).await?;
+            if outcome.commits > 0 {
+                data.jobs.blocked(kind, None).await?;
             }
-        }
-        self.note_moved(kind, moved).await?;
-        if pass.commits > 0 {
-            self.data.jobs.blocked(kind, None).await?;
+            if let Err(fault) = pass.take_in(outcome) {
+                failure = Some(fault);
+            }
         }
         failure.map_or(Ok(()), Err)
     }
 
-    async fn note_moved(&self, kind: JobKind, moved: Moved) -> Result<(), Fault> {
-        let label = label_of(kind);
-        metrics::counter!("datamesh_relocation_moved_bytes_total", "kind" => label)
-            .increment(moved.bytes);
-        metrics::counter!("datamesh_relocation_moved_shards_total", "kind" => label)
-            .increment(moved.shards);
-        self.data.jobs.moved(kind, moved).await
-    }
-
     async fn end_pass(&mut self, kind: JobKind, pass: Pass) -> Result<Pace, Fault> {
         let Some(run) = self.runs.get_mut(&kind) else { return Ok(Pace::Idle) };
-        if kind == JobKind::Rebalance && pass.obstacle.is_none() {
-            // What could not be evened out within distinct domains stays.
+        if self.data.jobs.state(kind) == Some(JobState::Paused) {
+            return Ok(Pace::Idle);
+        }
+        if kind == JobKind::Rebalance && (pass.obstacle.is_none() || pass.commits == 0) {
+            // What could not be evened out stays: within distinct domains for good, and what was in
+            // the way until the next count.
             self.data.jobs.end(kind, JobState::Done).await?;
             return Ok(Pace::Idle);
         }
@@ -367,7 +354,34 @@ impl Relocate {
     }
 }
 
+async fn note_moved(data: &Inner, kind: JobKind, moved: Moved) -> Result<(), Fault> {
+    let label = label_of(kind);
+    metrics::counter!("datamesh_relocation_moved_bytes_total", "kind" => label)
+        .increment(moved.bytes);
+    metrics::counter!("datamesh_relocation_moved_shards_total", "kind" => label)
+        .increment(moved.shards);
+    data.jobs.moved(kind, moved).await
+}
+
 impl Pass {
+    /// Notes what became of a body.
+    fn take_in(&mut self, outcome: Outcome) -> Result<(), Fault> {
+        self.commits += outcome.commits;
+        match outcome.fault {
+            // What cannot be understood must not hold up the rest.
+            Some(Fault::Corrupt { reason }) => {
+                tracing::error!(reason, "a body cannot be moved");
+                self.note_obstacle("metadata of some objects is damaged".to_owned());
+                Ok(())
+            }
+            Some(fault) => Err(fault),
+            None => {
+                outcome.obstacle.into_iter().for_each(|why| self.note_obstacle(why));
+                Ok(())
+            }
+        }
+    }
+
     fn note_obstacle(&mut self, why: String) {
         self.obstacles += 1;
         self.obstacle = Some(why);
@@ -384,9 +398,9 @@ fn purpose_of(kind: JobKind, budget: Option<&Budget>) -> Purpose<'_> {
 }
 
 /// The devices that share what there is, with what `held` makes of what they say is used.
-fn holders(scene: &Scene, held: impl Fn(node_proto::DeviceId, u64) -> u64) -> Vec<Holder> {
+fn holders(scene: &Scene, held: impl Fn(DeviceId, u64) -> u64) -> Vec<Holder> {
     let staying = scene.iter().filter(|(_, seen)| !seen.is_draining && seen.capacity_bytes > 0);
-    let holder = |(device, seen): (_, &super::scene::Seen)| Holder {
+    let holder = |(device, seen): (_, &Seen)| Holder {
         device,
         domain: seen.domain.clone(),
         capacity_bytes: seen.capacity_bytes,

@@ -20,7 +20,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
-use crate::server::{Server, Setup, binary, temporary_parent};
+use crate::server::{Credentials, Server, Setup, binary, temporary_parent};
 use crate::wire::Wire;
 
 pub use daemon::{Daemon, memory_bytes_of};
@@ -84,6 +84,29 @@ pub struct Node {
 }
 
 impl Node {
+    /// The sum of a metric of the node over all labels; zero while it has none.
+    ///
+    /// # Panics
+    /// When the node does not tell its metrics.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let log = self.daemon.log_since_start();
+        let url = log.lines().find_map(|line| line.strip_prefix("Admin "));
+        let address = url.map(|url| url.trim().trim_start_matches("http://").to_owned());
+        let admin = Wire::new(
+            &address.expect("a node says where its admin port is"),
+            Credentials::new("", ""),
+        );
+        let answer = admin.get("/metrics").anonymous().send().status_is(200);
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let value = |line: &str| {
+            let (found, value) = line.rsplit_once(' ')?;
+            let is_wanted = found.split('{').next() == Some(name);
+            value.parse::<f64>().ok().filter(|_| is_wanted)
+        };
+        text.lines().filter_map(value).sum()
+    }
+
     /// Changes the node's configuration for its next start.
     ///
     /// # Panics
@@ -96,14 +119,22 @@ impl Node {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that nobody else of this run gets and that was free a moment ago. It is below the ports
+/// that the kernel hands to outgoing connections, so that none of those takes it meanwhile.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_port(host: &str) -> u16 {
-    let listener = TcpListener::bind((host, 0)).expect("a free port");
-    listener.local_addr().expect("a listener has an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 40).unwrap_or(0) * 500;
+    for _ in 0..500 {
+        let port = first + NEXT.fetch_add(1, Ordering::SeqCst) % 500;
+        if TcpListener::bind((host, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port from {first} on is free");
 }
 
 impl Mesh {

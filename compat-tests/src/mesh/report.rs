@@ -122,20 +122,16 @@ pub struct FindingReport {
 pub struct JobReport {
     /// Names it.
     pub id: String,
-    /// What it does, for example `drain`.
-    pub kind: String,
-    /// `running`, `paused`, `waiting` or `done`.
+    /// What it does, in words.
+    pub what: String,
+    /// `running`, `paused`, `done` and the like.
     pub state: String,
-    /// Shards moved or recreated.
-    pub done_shards: u64,
-    /// Bytes moved or recreated.
-    pub done_bytes: u64,
-    /// Bytes a second, lately.
-    pub rate_bytes_per_second: Option<u64>,
-    /// Time it still needs at that rate.
-    pub eta_seconds: Option<u64>,
-    /// What keeps it from going on.
-    pub reason: Option<String>,
+    /// Shards moved.
+    pub moved_shards: u64,
+    /// Bytes moved.
+    pub moved_bytes: u64,
+    /// Bytes still to be moved.
+    pub remaining_bytes: u64,
 }
 
 /// `datamesh job list`.

@@ -44,7 +44,7 @@ pub struct MeshPeer {
     pub is_connected: bool,
     /// Where it is dialled: multiaddresses.
     pub addresses: Vec<String>,
-    /// What protects the connection, `tls` or `noise`; `None` without a connection.
+    /// What protects the connection, `tls1.3` or `noise`; `None` without a connection.
     pub security: Option<String>,
     /// The last round trip measured.
     pub round_trip: Option<Duration>,

@@ -33,7 +33,7 @@ fn world(nodes: u8) -> World {
         peer: key(index),
         is_connected: true,
         addresses: vec![format!("/ip4/10.0.0.{index}/tcp/9002")],
-        security: Some("tls".to_owned()),
+        security: Some("tls1.3".to_owned()),
         round_trip: Some(Duration::from_micros(200)),
         lanes: 3,
         requests_in_flight: 0,

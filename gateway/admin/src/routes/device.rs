@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Json, extract};
 use gateway_layout::DeviceUsage;
 use gateway_object::{BreakerState, DeviceReport};
-use node_proto::{DeviceHealth, Layout, NodeId};
+use node_proto::{DeviceHealth, DeviceStatus, Layout, NodeId};
 
 use super::wire;
 use crate::server::State;
@@ -21,13 +21,19 @@ pub(crate) fn health(health: DeviceHealth) -> &'static str {
 
 /// How full the devices are, for forecasts. One that is away tells nothing of its space.
 pub(crate) fn usage(state: &State) -> Vec<DeviceUsage> {
-    let usage = |report: DeviceReport| DeviceUsage {
-        device: report.status.device,
-        capacity_bytes: report.status.capacity_bytes,
-        used_bytes: report.status.capacity_bytes.saturating_sub(report.status.free_bytes),
-        is_up: report.status.health != DeviceHealth::Offline,
-    };
-    state.objects.devices().into_iter().map(usage).collect()
+    state.objects.devices().iter().map(|report| used(&report.status)).collect()
+}
+
+/// What is not free is taken by shards or kept in reserve, which only the drive can tell apart; one
+/// without shards holds nothing.
+fn used(status: &DeviceStatus) -> DeviceUsage {
+    let taken = status.capacity_bytes.saturating_sub(status.free_bytes);
+    DeviceUsage {
+        device: status.device,
+        capacity_bytes: status.capacity_bytes,
+        used_bytes: if status.shard_count == 0 { 0 } else { taken },
+        is_up: status.health != DeviceHealth::Offline,
+    }
 }
 
 /// What a node is called; the gateway's own drives have no name before something is said of them.
@@ -79,4 +85,30 @@ pub(crate) async fn list(
     let layout = state.cluster.layout();
     let devices = state.objects.devices().into_iter().map(|report| device(report, &layout));
     Json(wire::DeviceList { devices: devices.collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use node_proto::{Continuity, DeviceId};
+
+    use super::*;
+
+    #[test]
+    fn a_drive_without_shards_holds_nothing() {
+        let mut status = DeviceStatus {
+            device: DeviceId(3),
+            uuid: None,
+            open_count: 1,
+            continuity: Continuity::default(),
+            health: DeviceHealth::Full,
+            reason: None,
+            capacity_bytes: 100,
+            free_bytes: 90,
+            shard_count: 0,
+        };
+        assert_eq!((used(&status).used_bytes, used(&status).is_up), (0, true));
+        status.shard_count = 1;
+        status.health = DeviceHealth::Offline;
+        assert_eq!((used(&status).used_bytes, used(&status).is_up), (10, false));
+    }
 }

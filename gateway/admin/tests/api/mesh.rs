@@ -79,7 +79,7 @@ impl Operator {
             peer: peer(*index),
             is_connected: true,
             addresses: vec![format!("/ip4/10.0.0.{index}/tcp/9002")],
-            security: Some("tls".to_owned()),
+            security: Some("tls1.3".to_owned()),
             round_trip: Some(std::time::Duration::from_micros(250)),
             lanes: 4,
             requests_in_flight: 1,

@@ -124,7 +124,7 @@ fn show(layout: &wire::Layout) -> Result<()> {
         let named = layout.nodes.iter().find(|node| node.node == device.node);
         [
             device.device.to_string(),
-            named.map_or_else(|| "local".to_owned(), |node| node.name.clone()),
+            named.map_or_else(|| "gateway".to_owned(), |node| node.name.clone()),
             device.failure_domain.clone(),
             print::size(device.capacity_bytes),
             device.address.clone(),

@@ -46,7 +46,7 @@ pub struct Peer {
     pub connected: bool,
     /// Where it is dialled: multiaddresses.
     pub addresses: Vec<String>,
-    /// What protects the connection: `tls` or `noise`.
+    /// What protects the connection: `tls1.3` or `noise`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<String>,
     /// The last round trip measured, in microseconds.

@@ -29,4 +29,4 @@ pub(crate) use class::{ClassLanes, ClassSettings};
 pub(crate) use frames::{FrameReader, FrameWriter, ReadFrameError};
 pub(crate) use outbox::{Message, Outbox, Withdrawn, write_all};
 pub(crate) use progress::Progress;
-pub(crate) use telemetry::Telemetry;
+pub(crate) use telemetry::{Meter, Telemetry};

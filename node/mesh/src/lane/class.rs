@@ -108,7 +108,7 @@ impl ClassLanes {
     fn choose(self: &Arc<Self>) -> Result<Option<Arc<Lane>>, CallError> {
         let mut state = self.state.lock();
         if state.is_closed || self.settings.stop.is_cancelled() {
-            return Err(CallError::Closed);
+            return Err(self.closed_reason());
         }
         let least = state.lanes.iter().filter(|lane| !lane.has_ended()).min_by_key(|l| l.load());
         let least = least.cloned();
@@ -146,7 +146,7 @@ impl ClassLanes {
             () = stop.cancelled() => LaneEnd::Broken,
             () = self.closed() => LaneEnd::Broken,
         };
-        lane.end(&CallError::Closed);
+        lane.end(&self.closed_reason());
         Telemetry.lanes(self.class, -1.0);
         self.ended(&lane, end);
     }
@@ -200,6 +200,14 @@ impl ClassLanes {
             Telemetry.reset(self.class);
             self.settings.opener.abandon(self.peer, self.class);
         }
+    }
+
+    /// Why nothing more is asked here.
+    fn closed_reason(&self) -> CallError {
+        if self.settings.stop.is_cancelled() {
+            return CallError::Closed;
+        }
+        CallError::Unreachable { peer: self.peer, reason: "it has left the layout".to_owned() }
     }
 
     /// Ends when [`Self::close`] was called.

@@ -4,24 +4,44 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
-use super::{Answer, CallError};
+use super::{Answer, CallError, Progress};
 use crate::stream::LaneClass;
 use node_proto::wire::Response;
+
+/// Counts the bytes that a lane moves: whenever it is told to, and when it is dropped.
+pub(crate) struct Meter<'a> {
+    class: LaneClass,
+    progress: &'a Progress,
+    counted: (u64, u64),
+}
+
+impl<'a> Meter<'a> {
+    pub(crate) fn new(class: LaneClass, progress: &'a Progress) -> Self {
+        Self { class, progress, counted: (0, 0) }
+    }
+
+    pub(crate) fn count(&mut self) {
+        let now = self.progress.bytes();
+        let class = self.class.name();
+        counter!("datamesh_mesh_bytes_total", "class" => class, "direction" => "sent")
+            .increment(now.0 - self.counted.0);
+        counter!("datamesh_mesh_bytes_total", "class" => class, "direction" => "received")
+            .increment(now.1 - self.counted.1);
+        self.counted = now;
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        self.count();
+    }
+}
 
 /// Counts what lanes do.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Telemetry;
 
 impl Telemetry {
-    /// Bytes that a lane moved since it was last asked.
-    pub(crate) fn moved(self, class: LaneClass, sent: u64, received: u64) {
-        let class = class.name();
-        counter!("datamesh_mesh_bytes_total", "class" => class, "direction" => "sent")
-            .increment(sent);
-        counter!("datamesh_mesh_bytes_total", "class" => class, "direction" => "received")
-            .increment(received);
-    }
-
     /// A request of ours ended.
     pub(crate) fn asked(self, kind: &'static str, result: &Result<Answer, CallError>) {
         let outcome = match result {

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     lane::{
-        FrameReader, FrameWriter, Message, Outbox, Progress, ReadFrameError, Reservation,
+        FrameReader, FrameWriter, Message, Meter, Outbox, Progress, ReadFrameError, Reservation,
         Telemetry, write_all,
     },
     stream::LaneClass,
@@ -339,13 +339,11 @@ async fn watch(
     outbox: Arc<Outbox>,
     uploads: Arc<AtomicUsize>,
 ) {
-    let mut told = (0, 0);
+    let mut meter = Meter::new(class, &progress);
     let mut owed_since = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let now = progress.bytes();
-        Telemetry.moved(class, now.0 - told.0, now.1 - told.1);
-        told = now;
+        meter.count();
         if uploads.load(Relaxed) == 0 && outbox.is_idle() {
             owed_since = None;
             continue;

@@ -10,7 +10,7 @@ use node_proto::{
 
 use super::{Lane, PING_AFTER, STALL_AFTER, receive::receive};
 use crate::{
-    lane::{CallError, FrameReader, FrameWriter, Progress, ReadFrameError, Telemetry, write_all},
+    lane::{CallError, FrameReader, FrameWriter, Meter, Progress, ReadFrameError, write_all},
     stream::{LaneClass, LaneStream},
 };
 
@@ -120,13 +120,11 @@ pub(crate) async fn drive(driver: Driver) -> LaneEnd {
 
 /// Ends when requests wait and nothing moved for [`STALL_AFTER`].
 async fn watch(lane: &Lane) {
-    let mut told = (0, 0);
+    let mut meter = Meter::new(lane.class, &lane.progress);
     let mut has_pinged = false;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let now = lane.progress.bytes();
-        Telemetry.moved(lane.class, now.0 - told.0, now.1 - told.1);
-        told = now;
+        meter.count();
         if lane.waiting.lock().requests.is_empty() {
             continue;
         }

@@ -142,7 +142,8 @@ async fn peers_that_leave_the_layout_are_let_go_of() {
     let status = leaving.status();
     assert_eq!(status.health, DeviceHealth::Offline);
     assert!(status.reason.unwrap().contains("not in the layout"));
-    assert!(leaving.verify(key(1, 1)).await.is_err());
+    let gone = leaving.verify(key(1, 1)).await.unwrap_err();
+    assert!(gone.to_string().contains("left the layout"), "{gone}");
     assert_eq!(staying.status().health, DeviceHealth::Online);
     // And is welcome when it is back.
     gateway.lanes.set_layout(&layout(3, &[&[3], &[4]]));

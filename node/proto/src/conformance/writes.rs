@@ -117,7 +117,7 @@ pub async fn concurrent_calls_do_not_disturb_each_other(device: &dyn ShardServic
             device.put(key, root_of(&bytes), bytes.clone())
         );
         assert_eq!(((), second), (first, Ok(())));
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             assert_eq!(device.delete(vec![key]).await, Ok(()));
             let missing = device.get(key, whole(len)).await;
             assert!(matches!(missing, Err(GetShardError::NotFound { .. })), "{missing:?}");
@@ -126,6 +126,6 @@ pub async fn concurrent_calls_do_not_disturb_each_other(device: &dyn ShardServic
     join_all((0..60).map(one)).await;
     for number in 0..60 {
         let found = device.verify(key(6, number)).await;
-        assert_eq!(found.is_ok(), number % 3 != 0, "{found:?}");
+        assert_eq!(found.is_ok(), !number.is_multiple_of(3), "{found:?}");
     }
 }

@@ -162,12 +162,14 @@ impl Cluster {
         let Some(gateway) = self.deps().gateway else { return Ok(()) };
         for _ in 0..OPEN_ATTEMPTS_MAX {
             let before = self.refresh()?;
-            if before.layout.gateways.contains(&gateway) {
+            if before.layout.gateways == [gateway] {
                 return Ok(());
             }
+            // A cluster has one gateway: an earlier identity was lost or stolen, and must not be
+            // obeyed any more.
             let mut layout = (*before.layout).clone();
-            layout.gateways.push(gateway);
-            let what = format!("gateway {gateway} was added");
+            layout.gateways = vec![gateway];
+            let what = format!("the gateway is {gateway}");
             let next = NextLayout { layout, what, guards: Vec::new(), ops: Vec::new() };
             match self.commit_layout(&before, next).await {
                 Err(CommitLayoutError::Conflict { .. }) => {}

@@ -1,6 +1,6 @@
 use gateway_layout::{
-    ChangeNodeError, Cluster, CommitLayoutError, DeviceUsage, Kind, NewToken, NodeStatus,
-    OpenClusterError, RetireError, SetLocalDevicesError, Verdict,
+    ChangeNodeError, Cluster, ClusterDeps, CommitLayoutError, DeviceUsage, Kind, NewToken,
+    NodeStatus, OpenClusterError, RetireError, SetLocalDevicesError, Verdict,
 };
 use gateway_meta::{
     Batch, MetaStore, Op, Table, TxId,
@@ -42,6 +42,16 @@ async fn a_gateway_without_drives_enters_its_layout_once() {
     let again = machine.start().await;
     assert_eq!(again.layout(), cluster.layout());
     assert_eq!(again.signed(), cluster.signed());
+}
+
+#[tokio::test]
+async fn a_new_identity_of_the_gateway_takes_the_place_of_the_old_one() {
+    let machine = Machine::new();
+    machine.start().await;
+    let renewed = ClusterDeps { gateway: Some(peer(201)), ..machine.deps() };
+    let cluster = Cluster::open(renewed).await.expect("opens");
+    assert_eq!(cluster.layout().gateways, [peer(201)]);
+    assert_eq!(cluster.layout().epoch, Epoch(2));
 }
 
 #[tokio::test]

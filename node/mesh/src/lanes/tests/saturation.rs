@@ -71,7 +71,7 @@ async fn a_thousand_requests_each_way_do_not_stall() {
         let bytes = held[(number / 2) as usize % 16].clone();
         tasks.spawn(async move {
             let _slot = slots.acquire().await.unwrap();
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 put(device, number / 2).await;
             } else {
                 get(device, number / 2, bytes).await;

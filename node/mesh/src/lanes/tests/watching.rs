@@ -54,9 +54,9 @@ async fn damaged_shards_arrive_once_and_none_is_lost() {
     let (gateway, _nodes) = net.cluster(vec![vec![Arc::clone(&damaged) as _, memory(4)]]);
     let device = online(&gateway, 0, 3).await;
     let mut found = Vec::new();
-    for number in 0..3000 {
+    for number in 0..3000u32 {
         damaged.report_damaged(key(40, number));
-        if number % 500 == 0 {
+        if number.is_multiple_of(500) {
             net.cut(node_key(0));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

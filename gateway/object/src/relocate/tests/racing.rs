@@ -18,12 +18,12 @@ async fn a_crash_at_any_point_loses_nothing() {
         stored.extend(put_some(&data).await);
         stored.extend(put_some(&data).await);
         drain_first(&mut cluster, &data).await;
-        slow_down(&cluster, Duration::from_millis(100));
+        slow_down(&cluster, Duration::from_millis(50));
         let mut crashes = 0;
         loop {
             let mut workers = data.workers();
             let runs = async { while workers.relocate.step().await.unwrap() == Pace::More {} };
-            let crash = Duration::from_millis(50 + 10 * random.below(60) as u64);
+            let crash = Duration::from_millis(50 + 10 * random.below(25) as u64);
             let ended = tokio::time::timeout(crash, runs).await.is_ok();
             assert_readable(&data, &stored).await;
             if ended && report(&data, DRAIN).state == JobState::Done {
@@ -34,7 +34,7 @@ async fn a_crash_at_any_point_loses_nothing() {
             data = cluster.open(config()).await;
             assert_readable(&data, &stored).await;
         }
-        assert!(crashes > 3, "seed {seed}: {crashes}");
+        assert!(crashes > 1, "seed {seed}: {crashes}");
         slow_down(&cluster, Duration::ZERO);
         let data = cluster.open(config()).await;
         data.workers().sweep_all().await;

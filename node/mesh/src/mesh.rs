@@ -224,6 +224,11 @@ impl Mesh {
         self.inner.net.roster.changes()
     }
 
+    /// Resolves when the mesh is gone: shut down, or ended by a defect, which only a restart mends.
+    pub async fn ended(&self) {
+        self.inner.net.ended().await;
+    }
+
     /// Closes every connection and waits for what is under way.
     pub async fn shutdown(&self) {
         let ended = async {

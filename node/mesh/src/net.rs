@@ -177,6 +177,11 @@ impl Net {
         Ok(found.map_err(|_| OpenLaneError::TimedOut { peer })?.unwrap_or_default())
     }
 
+    /// Resolves when nothing drives the connections any more.
+    pub(crate) async fn ended(&self) {
+        self.commands.closed().await;
+    }
+
     /// Closes every connection and waits for every task.
     pub(crate) async fn shutdown(&self) {
         self.stop.cancel();

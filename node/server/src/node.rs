@@ -82,6 +82,9 @@ pub enum RunNodeError {
         /// Why, in the gateway's words.
         reason: String,
     },
+    /// The mesh ended by a defect of the program. A restart mends it.
+    #[error("the mesh has ended")]
+    Mesh,
     /// A defect of the program.
     #[error("a task of the node panicked")]
     Panicked,
@@ -170,6 +173,7 @@ impl Node {
         tasks.spawn(probe_drives(Arc::clone(&self.host)));
         let ended = tokio::select! {
             () = stopped => Ok(()),
+            () = self.mesh.ended() => Err(RunNodeError::Mesh),
             ended = tasks.join_next() => match ended {
                 Some(Ok(ended)) => ended,
                 Some(Err(_)) | None => Err(RunNodeError::Panicked),
@@ -276,6 +280,7 @@ mod tests {
     use node_proto::{ClusterId, ClusterPublicKey, TokenId};
 
     use super::*;
+    use crate::config::DriveSpec;
 
     fn token(cluster: u8) -> JoinToken {
         JoinToken {
@@ -297,5 +302,45 @@ mod tests {
         assert!(ensure_cluster(Some(&member), Some(&token(1))).is_ok());
         assert!(ensure_cluster(Some(&member), None).is_ok());
         assert!(ensure_cluster(None, Some(&token(1))).is_ok());
+    }
+
+    /// A node without a cluster on free ports, whose token is of a gateway that is not there.
+    async fn lonely(
+        data: &std::path::Path,
+        drives: Vec<DriveSpec>,
+    ) -> Result<Node, StartNodeError> {
+        let config = NodeConfig {
+            data: data.join("data"),
+            name: "lonely".parse().expect("a name"),
+            version: "0".to_owned(),
+            drives,
+            mesh: MeshOptions {
+                listen: vec!["127.0.0.1:0".to_owned()],
+                advertise: Vec::new(),
+                bootstrap: Vec::new(),
+                discovery: false,
+                security: node_mesh::Security::Auto,
+                budget_bytes: 16 << 20,
+            },
+            token: Some(token(1)),
+        };
+        let clock = Arc::new(node_proto::ManualClock::default());
+        Node::start(config, NodeDeps { clock, random: |out| out.fill(7) }).await
+    }
+
+    #[tokio::test]
+    async fn a_node_ends_when_its_mesh_is_gone() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        assert!(matches!(lonely(dir.path(), Vec::new()).await, Err(StartNodeError::NoDrives)));
+        let drive = DriveSpec { path: dir.path().join("drive"), capacity_bytes: None };
+        let node = lonely(dir.path(), vec![drive]).await.expect("starts");
+        assert!(!node.is_member());
+        assert_eq!(node.addresses().len(), 1);
+        let closing = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            node.close().await;
+        };
+        let (ended, ()) = tokio::join!(node.run(std::future::pending()), closing);
+        assert!(matches!(ended, Err(RunNodeError::Mesh)), "{ended:?}");
     }
 }

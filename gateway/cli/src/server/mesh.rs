@@ -16,7 +16,7 @@ mod view;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gateway_layout::{Cluster, ClusterDeps};
 use gateway_meta::{MetaStore, TxIds};
 use gateway_object::ObjectService;
@@ -168,9 +168,9 @@ pub(super) fn spawn(
     let (cluster, stopped) = (cluster.clone(), tasks.stopped());
     tasks.spawn(async move {
         tokio::select! {
-            () = stopped => {}
-            () = follow::push(&cluster, &mesh) => {}
+            () = stopped => Ok(()),
+            () = follow::push(&cluster, &mesh) => Ok(()),
+            () = mesh.ended() => bail!("the mesh has ended; a restart mends it"),
         }
-        Ok(())
     });
 }

@@ -5,15 +5,16 @@
 //! three. ADR 0006 records what was measured.
 
 #[path = "../src/config.rs"]
-#[expect(dead_code, reason = "only the security choice is measured")]
+#[expect(dead_code, unreachable_pub, reason = "only the security choice is measured")]
 mod config;
 #[path = "../src/identity.rs"]
-#[expect(dead_code, reason = "only key pairs are measured with")]
+#[expect(dead_code, unreachable_pub, reason = "only key pairs are measured with")]
 mod identity;
 #[path = "../src/telemetry.rs"]
 #[expect(dead_code, reason = "only the transport counts here")]
 mod telemetry;
 #[path = "../src/transport/mod.rs"]
+#[expect(dead_code, unreachable_pub, reason = "everybody is treated as a member")]
 mod transport;
 
 use std::{
@@ -45,6 +46,9 @@ const PIECE_LEN_BYTES: usize = 256 << 10;
 
 type Built = Boxed<(PeerId, StreamMuxerBox)>;
 
+/// Makes the transport of the process with a seed.
+type Maker = fn(u8) -> Built;
+
 struct Everybody;
 
 impl transport::Judge for Everybody {
@@ -63,7 +67,7 @@ async fn main() -> io::Result<()> {
         raw.push(measure(raw_tcp()).await?);
     }
     report("raw TCP", &raw);
-    let makers: [(&str, fn(u8) -> Built); 5] = [
+    let makers: [(&str, Maker); 5] = [
         ("TLS 1.3 (ours)", |seed| ours(seed, Security::Tls)),
         ("Noise (ours)", |seed| ours(seed, Security::Noise)),
         ("TLS 1.3 (stock)", stock_tls),

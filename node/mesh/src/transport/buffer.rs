@@ -26,10 +26,11 @@ use tokio::time::{Sleep, sleep};
 /// First size of a read buffer in bytes. Chosen: a handshake fits.
 const READ_LEN_MIN: usize = 8 << 10;
 
-/// Largest size of a read buffer in bytes. Measured (`transport_rate`): larger gains nothing.
+/// Largest size of a read buffer in bytes. Chosen: with it Noise carried 0.75 GB/s instead of 0.58 in
+/// the measurements that this design starts from.
 const READ_LEN_MAX: usize = 256 << 10;
 
-/// How many bytes are joined before they are written. Measured (`transport_rate`).
+/// How many bytes are joined before they are written. Chosen: one frame of the multiplexer.
 const WRITE_LEN: usize = 64 << 10;
 
 /// How long the owner may be refused room without reading before it gets some. Chosen: far above a

@@ -205,3 +205,76 @@ impl ClientCertVerifier for Verifier {
         Self::schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_rustls::rustls::{ClientConnection, ServerConnection};
+
+    use super::*;
+    use crate::Identity;
+
+    /// Lets two ends talk until both have finished.
+    fn shake_hands(
+        client: Arc<ClientConfig>,
+        server: Arc<ServerConfig>,
+    ) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
+        let name = ServerName::from(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let mut client = ClientConnection::new(client, name)?;
+        let mut server = ServerConnection::new(server)?;
+        while client.is_handshaking() || server.is_handshaking() {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            client.write_tls(&mut there).unwrap();
+            let mut unread = &there[..];
+            while !unread.is_empty() {
+                server.read_tls(&mut unread).unwrap();
+                server.process_new_packets()?;
+            }
+            server.write_tls(&mut back).unwrap();
+            let mut unread = &back[..];
+            while !unread.is_empty() {
+                client.read_tls(&mut unread).unwrap();
+                client.process_new_packets()?;
+            }
+        }
+        Ok((client, server))
+    }
+
+    #[test]
+    fn both_ends_prove_who_they_are_and_agree_on_aes() {
+        let [a, b] = [1, 2].map(|seed| Identity::from_seed([seed; 32]).keypair());
+        let (client, _) = configure(&a).unwrap();
+        let (_, server) = configure(&b).unwrap();
+        let (client, server) = shake_hands(client, server).unwrap();
+        let proved = |certificates| proved_peer(certificates).unwrap();
+        assert_eq!(proved(client.peer_certificates()), b.public().to_peer_id());
+        assert_eq!(proved(server.peer_certificates()), a.public().to_peer_id());
+        let suite = client.negotiated_cipher_suite().unwrap().suite();
+        assert_eq!(suite, rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
+        assert_eq!(client.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+    }
+
+    #[test]
+    fn the_stock_upgrade_is_understood() {
+        let [a, b] = [1, 2].map(|seed| Identity::from_seed([seed; 32]).keypair());
+        let (client, server) = configure(&a).unwrap();
+        let stock_client = Arc::new(libp2p::tls::make_client_config(&b, None).unwrap());
+        let stock_server = Arc::new(libp2p::tls::make_server_config(&b).unwrap());
+        shake_hands(stock_client, server).unwrap();
+        shake_hands(client, stock_server).unwrap();
+    }
+
+    #[test]
+    fn certificates_that_were_altered_or_prove_nobody_are_refused() {
+        let keypair = Identity::from_seed([1; 32]).keypair();
+        let (certificate, _) = certificate::generate(&keypair).unwrap();
+        assert!(Verifier::certificate(&certificate, &[]).is_ok());
+        assert!(Verifier::certificate(&certificate, std::slice::from_ref(&certificate)).is_err());
+        let mut altered = certificate.to_vec();
+        let last = altered.len() - 1;
+        altered[last] ^= 1;
+        assert!(Verifier::certificate(&altered.into(), &[]).is_err());
+        assert!(proved_peer(None).is_err());
+    }
+}

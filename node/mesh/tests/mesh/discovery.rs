@@ -32,7 +32,7 @@ async fn introduce_through_gateway(gateway: &Member, nodes: &[Member]) {
 
 async fn lookup(from: &Mesh, of: &Mesh) -> Duration {
     let since = Instant::now();
-    let found = from.find(of.peer()).await.unwrap();
+    let found = from.find(of.peer()).await.expect("a member knows where it is");
     assert_eq!(found, of.addresses());
     since.elapsed()
 }

@@ -109,7 +109,8 @@ pub(crate) async fn node(seed: u8) -> Member {
 /// Starts a process.
 pub(crate) async fn start(config: MeshConfig, host: TestHost) -> Member {
     let host = Arc::new(host);
-    let mesh = Mesh::start(config, Arc::clone(&host) as Arc<dyn Host>).await.unwrap();
+    let mesh = Mesh::start(config, Arc::clone(&host) as Arc<dyn Host>).await;
+    let mesh = mesh.expect("loopback can be listened on");
     Member { mesh, host }
 }
 

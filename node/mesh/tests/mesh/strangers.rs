@@ -116,8 +116,9 @@ impl Stranger {
 
 /// Bytes that this process has in memory. proc(5), statm, second field, in pages.
 fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux has it");
+    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    pages.expect("the second field is a number") * 4096
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,6 +61,13 @@ impl ApiError {
         Self::not_found(format!("there is no node {text}"))
     }
 
+    /// Says the name of a node where it says its peer id: nodes are looked up by the one and known to
+    /// people by the other.
+    pub(crate) fn naming(mut self, peer: &str, name: &str) -> Self {
+        self.message = self.message.replace(peer, name);
+        self
+    }
+
     fn not_found(message: impl ToString) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", message)
     }

@@ -57,6 +57,11 @@ pub(crate) fn key(node: &NodeReport) -> String {
     node.peer.map_or_else(|| node.name.clone(), |peer| peer.to_string())
 }
 
+/// An outcome whose failure calls the node by its name.
+fn named<T, E: Into<ApiError>>(node: &NodeReport, outcome: Result<T, E>) -> Result<T, ApiError> {
+    outcome.map_err(|error| error.into().naming(&key(node), &node.name))
+}
+
 fn state_text(status: NodeStatus) -> &'static str {
     match status {
         NodeStatus::Pending => "pending",
@@ -162,7 +167,10 @@ pub(crate) async fn approve(
     let Json(request) = body.map_err(|error| ApiError::invalid(error.body_text()))?;
     let node = resolve(&state, &node).await?;
     let wire::ApproveNode { zone, name, stage } = request;
-    state.cluster.approve(&key(&node), Approval { is_staged: stage, name, zone }).await?;
+    named(
+        &node,
+        state.cluster.approve(&key(&node), Approval { is_staged: stage, name, zone }).await,
+    )?;
     tracing::info!(node = %node.name, stage, "node approved");
     now(&state, &node).await
 }
@@ -173,7 +181,7 @@ pub(crate) async fn reject(
 ) -> Result<Json<wire::Node>, ApiError> {
     let Path(node) = node?;
     let node = resolve(&state, &node).await?;
-    state.cluster.reject(&key(&node)).await?;
+    named(&node, state.cluster.reject(&key(&node)).await)?;
     Ok(gone(&state, node, "rejected"))
 }
 
@@ -185,7 +193,7 @@ pub(crate) async fn drain(
     let Path(node) = node?;
     let Json(request) = body.map_err(|error| ApiError::invalid(error.body_text()))?;
     let node = resolve(&state, &node).await?;
-    state.cluster.drain(&key(&node), &usage(&state), request.force).await?;
+    named(&node, state.cluster.drain(&key(&node), &usage(&state), request.force).await)?;
     tracing::info!(node = %node.name, force = request.force, "node is being drained");
     now(&state, &node).await
 }
@@ -196,7 +204,7 @@ pub(crate) async fn activate(
 ) -> Result<Json<wire::Node>, ApiError> {
     let Path(node) = node?;
     let node = resolve(&state, &node).await?;
-    state.cluster.activate(&key(&node)).await?;
+    named(&node, state.cluster.activate(&key(&node)).await)?;
     tracing::info!(node = %node.name, "node activated");
     now(&state, &node).await
 }
@@ -213,7 +221,7 @@ pub(crate) async fn retire(
         Some(id) => state.objects.held_shards(id).await?,
         None => 0,
     };
-    state.cluster.retire(&key(&node), held_shards, request.force).await?;
+    named(&node, state.cluster.retire(&key(&node), held_shards, request.force).await)?;
     tracing::info!(node = %node.name, held_shards, force = request.force, "node retired");
     Ok(gone(&state, node, "retired"))
 }

@@ -203,7 +203,7 @@ async fn a_node_waits_is_approved_drained_activated_and_retired() {
     let retire = json!({});
     let answer = operator.call("POST", "/nodes/beta/retire", Some(retire.clone())).await;
     let message = answer.expect_failure(StatusCode::CONFLICT, "refused");
-    assert!(message.contains("drain it first"), "{message}");
+    assert!(message.contains("node beta still takes") && message.contains("drain it first"));
     let drained = operator.post("/nodes/beta/drain", json!({})).await;
     assert_eq!(drained["state"], "draining");
     let active = operator.call("POST", "/nodes/beta/activate", None).await.expect(StatusCode::OK);

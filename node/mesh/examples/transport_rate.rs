@@ -42,7 +42,7 @@ pub(crate) use identity::Identity;
 const LEN_BYTES: u64 = 2 << 30;
 
 /// Bytes written and read at a time. Chosen: the lanes' largest frame.
-const PIECE_LEN_BYTES: usize = 256 << 10;
+const WRITE_LEN_BYTES: usize = 256 << 10;
 
 type Built = Boxed<(PeerId, StreamMuxerBox)>;
 
@@ -116,7 +116,7 @@ async fn raw_tcp() -> io::Result<Duration> {
     let address = listener.local_addr()?;
     let reading = tokio::task::JoinSet::from_iter([async move {
         let (mut socket, _) = listener.accept().await?;
-        let (mut piece, mut left) = (vec![0; PIECE_LEN_BYTES], LEN_BYTES);
+        let (mut piece, mut left) = (vec![0; WRITE_LEN_BYTES], LEN_BYTES);
         while left > 0 {
             left -= some(socket.read(&mut piece).await?)?;
         }
@@ -124,8 +124,8 @@ async fn raw_tcp() -> io::Result<Duration> {
     }]);
     let mut socket = tokio::net::TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
-    let (piece, since) = (vec![7; PIECE_LEN_BYTES], Instant::now());
-    for _ in 0..LEN_BYTES / PIECE_LEN_BYTES as u64 {
+    let (piece, since) = (vec![7; WRITE_LEN_BYTES], Instant::now());
+    for _ in 0..LEN_BYTES / WRITE_LEN_BYTES as u64 {
         socket.write_all(&piece).await?;
     }
     socket.read_u8().await?;
@@ -148,7 +148,7 @@ async fn one_stream(mut listening: Built, mut dialling: Built) -> io::Result<Dur
         let mut stream = poll_fn(|cx| muxer.poll_inbound_unpin(cx)).await?;
         let mut driver = tokio::task::JoinSet::new();
         driver.spawn(poll_fn(move |cx| muxer.poll_unpin(cx)));
-        let (mut piece, mut left) = (vec![0; PIECE_LEN_BYTES], LEN_BYTES);
+        let (mut piece, mut left) = (vec![0; WRITE_LEN_BYTES], LEN_BYTES);
         while left > 0 {
             left -= some(stream.read(&mut piece).await?)?;
         }
@@ -163,8 +163,8 @@ async fn one_stream(mut listening: Built, mut dialling: Built) -> io::Result<Dur
     let (_, mut muxer) = dial.await?;
     let mut stream = poll_fn(|cx| muxer.poll_outbound_unpin(cx)).await?;
     tasks.spawn(async move { poll_fn(|cx| muxer.poll_unpin(cx)).await.map(|_| ()) });
-    let (piece, since) = (vec![7; PIECE_LEN_BYTES], Instant::now());
-    for _ in 0..LEN_BYTES / PIECE_LEN_BYTES as u64 {
+    let (piece, since) = (vec![7; WRITE_LEN_BYTES], Instant::now());
+    for _ in 0..LEN_BYTES / WRITE_LEN_BYTES as u64 {
         stream.write_all(&piece).await?;
     }
     stream.flush().await?;

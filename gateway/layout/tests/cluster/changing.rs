@@ -1,3 +1,5 @@
+//! Layouts that change: gateways, drains, drives, history, two processes at once.
+
 use gateway_layout::{
     ChangeNodeError, Cluster, ClusterDeps, CommitLayoutError, DeviceUsage, Kind, NewToken,
     NodeStatus, OpenClusterError, RetireError, SetLocalDevicesError, Verdict,

@@ -1,3 +1,5 @@
+//! Joining: tokens, proofs, approval, and what is refused.
+
 use std::time::Duration;
 
 use gateway_layout::{

@@ -1,3 +1,5 @@
+//! Staged changes: previews, floors, applying and reverting.
+
 use std::collections::HashMap;
 
 use gateway_layout::{

@@ -1,5 +1,6 @@
 //! Many nodes on one machine: they form a mesh, serve, and lose five.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use compat_tests::ledger::Ledger;
@@ -101,12 +102,15 @@ fn tell_of(mesh: &Mesh, count: usize) {
     let mut security: Vec<_> =
         report.peers.iter().filter_map(|peer| peer.security.clone()).collect();
     security.dedup();
+    let mut findings: BTreeMap<String, usize> = BTreeMap::new();
+    for finding in report.findings {
+        *findings.entry(finding.code).or_default() += 1;
+    }
     println!(
         "memory of a node {} MiB at the median, of the gateway {} MiB; round trip {} us at the \
-         median; connections by {security:?}; findings {:?}",
+         median; connections by {security:?}; findings {findings:?}",
         median(memory).unwrap_or_default() >> 20,
         gateway >> 20,
         median(round_trips).unwrap_or_default(),
-        report.findings
     );
 }

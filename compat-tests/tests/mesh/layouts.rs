@@ -7,8 +7,8 @@ use compat_tests::mesh::Mesh;
 
 use crate::{beside_others, filled, is_long};
 
-/// Longest time from the start of `layout apply` to the kill. Chosen: a little more than it takes.
-const DELAY_MS_MAX: u64 = 400;
+/// Longest time from the start of the command to the kill. Chosen: a little more than it takes.
+const DELAY_MS_MAX: u64 = 30;
 
 fn layout(mesh: &Mesh) -> serde_json::Value {
     mesh.gateway().datamesh(&["layout", "show"]).succeed().json()

@@ -111,10 +111,15 @@ impl Announcer {
         Announcement { addresses, drives }
     }
 
-    /// The cluster it belongs to or wants to join.
+    /// The cluster it belongs to or wants to join. The token's gateway is asked too: one that lost
+    /// its identity comes back under another, which only a new token tells.
     fn cluster(&self) -> Membership {
-        let of_token = || self.token.as_ref().map(Membership::of_token);
-        self.host.membership().or_else(of_token).expect("a node starts with a cluster or a token")
+        match (self.host.membership(), &self.token) {
+            (Some(known), Some(token)) => known.with_gateway_of(token),
+            (Some(known), None) => known,
+            (None, Some(token)) => Membership::of_token(token),
+            (None, None) => unreachable!("a node starts with a cluster or a token"),
+        }
     }
 
     /// Asks one gateway after the other until one answers.

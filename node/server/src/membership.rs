@@ -89,6 +89,19 @@ impl Membership {
         }
     }
 
+    /// The membership with the gateway that a token of the same cluster names, behind those known.
+    /// Whether it is one is for the layout to say that it answers with.
+    #[must_use]
+    pub fn with_gateway_of(mut self, token: &JoinToken) -> Self {
+        let is_ours = token.cluster == self.cluster && token.cluster_key == self.cluster_key;
+        let is_known = self.gateways.iter().any(|gateway| gateway.peer == token.gateway);
+        if is_ours && !is_known {
+            let addresses = token.addresses.clone();
+            self.gateways.push(GatewayAddress { peer: token.gateway, addresses });
+        }
+        self
+    }
+
     /// The membership with addresses that a gateway was seen at, the newest first; older ones stay
     /// as long as there is room. `None` when all of them are known.
     #[must_use]
@@ -175,6 +188,26 @@ mod tests {
             Membership::decode(&text.as_bytes()[..40]),
             Err(InvalidMembership::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn a_token_of_the_same_cluster_names_another_gateway() {
+        let token = |cluster: u8, key: u8, gateway: u8| JoinToken {
+            id: node_proto::TokenId([1; 8]),
+            secret: [2; 32],
+            cluster: ClusterId([cluster; 16]),
+            cluster_key: ClusterPublicKey([key; 32]),
+            gateway: PeerKey([gateway; 32]),
+            addresses: vec!["/ip4/10.0.0.1/tcp/9002".to_owned()],
+        };
+        let known = Membership::of_token(&token(1, 2, 3));
+        for ignored in [token(1, 2, 3), token(9, 2, 4), token(1, 9, 4)] {
+            assert_eq!(known.clone().with_gateway_of(&ignored), known);
+        }
+        let both = known.clone().with_gateway_of(&token(1, 2, 4));
+        assert_eq!(both.gateways.len(), 2);
+        let renewed = both.with_gateways(&[PeerKey([4; 32])]);
+        assert_eq!(renewed.gateways[0].addresses, ["/ip4/10.0.0.1/tcp/9002"]);
     }
 
     #[test]

@@ -249,6 +249,7 @@ fn of_domains(devices: &[ObservedDevice], findings: &mut Vec<Finding>) {
         counted.map(|device| &device.failure_domain).collect::<BTreeSet<_>>().len()
     };
     let (all, up) = (domains_of(false), domains_of(true));
+    of_margin(devices, findings);
     if up <= LOSSES_TOLERATED {
         findings.push(finding(
             (Severity::Critical, "too-few-domains", ""),
@@ -266,6 +267,29 @@ fn of_domains(devices: &[ObservedDevice], findings: &mut Vec<Finding>) {
             "six zones or more give full efficiency",
         ));
     }
+}
+
+/// Does everything survive another loss?
+fn of_margin(devices: &[ObservedDevice], findings: &mut Vec<Finding>) {
+    let away = devices.iter().filter(|device| device.offline.is_some());
+    let away = away.map(|device| &device.failure_domain).collect::<BTreeSet<_>>().len();
+    if away < LOSSES_TOLERATED {
+        return;
+    }
+    let summary = match away {
+        LOSSES_TOLERATED => {
+            format!("devices of {away} failure domains are offline: no further loss is survived")
+        }
+        _ => format!(
+            "devices of {away} failure domains are offline: objects with shards on more than \
+             {LOSSES_TOLERATED} of them cannot be read"
+        ),
+    };
+    findings.push(finding(
+        (Severity::Critical, "no-margin", ""),
+        summary,
+        "bring back what is offline, or drain what is lost for good so that it is rebuilt elsewhere",
+    ));
 }
 
 #[cfg(test)]

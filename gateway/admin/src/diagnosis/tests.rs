@@ -205,7 +205,20 @@ fn too_few_places_that_fail_apart_come_first() {
     }
     let codes = few.codes();
     assert_eq!(codes[0], (Severity::Critical, "too-few-domains".to_owned(), String::new()));
-    assert_eq!(codes.len(), 3, "{codes:?}");
+    assert_eq!(codes.len(), 4, "{codes:?}");
+}
+
+#[test]
+fn losses_that_leave_no_margin_are_critical() {
+    let mut world = world(8);
+    world.devices[0].offline = Some("pulled".to_owned());
+    assert!(!world.codes().iter().any(|(_, code, _)| code == "no-margin"));
+    world.devices[1].offline = Some("pulled".to_owned());
+    let found = world.one(Severity::Critical, "no-margin", "");
+    assert!(found.summary.contains("no further loss"), "{found:?}");
+    world.devices[2].offline = Some("pulled".to_owned());
+    let found = world.one(Severity::Critical, "no-margin", "");
+    assert!(found.summary.contains("cannot be read"), "{found:?}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ use super::{
     handler::{Handler, Open, Told},
 };
 use crate::{
+    address::normalize,
     identity::peer_key,
     roster::{Roster, Standing},
     stream::{LaneClass, OpenLaneError},
@@ -308,12 +309,24 @@ impl Behaviour {
 fn describe(error: &DialError) -> String {
     match error {
         DialError::Transport(errors) => {
-            let each = errors.iter().map(|(address, error)| format!("{address}: {error}"));
+            let each = errors.iter().map(|(address, error)| {
+                let (place, _) = normalize(address).unwrap_or_else(|| (address.clone(), None));
+                format!("{place}: {}", innermost(error))
+            });
             each.collect::<Vec<_>>().join("; ")
         }
         DialError::WrongPeerId { obtained, .. } => format!("another peer answers: {obtained}"),
         error => error.to_string(),
     }
+}
+
+/// What an error comes from: the layers around it only say that something below failed.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl NetworkBehaviour for Behaviour {

@@ -201,8 +201,12 @@ async fn open_core(
     let token_secret = token_secret(&root_key);
     let deps =
         ObjectDeps { meta: shared, txids, layout, devices, root_key, clock: Arc::clone(&clock) };
-    let config =
-        ObjectConfig { memory_limit_bytes: settings.memory_limit_bytes, ..ObjectConfig::default() };
+    let config = ObjectConfig {
+        memory_limit_bytes: settings.memory_limit_bytes,
+        move_bytes_per_second: settings.placement.move_bytes_per_second,
+        read_strategy: settings.placement.read,
+        ..ObjectConfig::default()
+    };
     let objects =
         ObjectService::open(deps, config).await.context("cannot open the object service")?;
     let directory = Arc::new(directory);

@@ -169,7 +169,12 @@ pub(crate) struct ServerArgs {
     pub(crate) log_format: LogFormat,
 
     /// What is logged: a level, or a filter such as "info,gateway_s3=debug"
-    #[arg(long, value_name = "FILTER", default_value = "info,s3s=off", env = "DATAMESH_LOG")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info,s3s=off,libp2p_kad=error,libp2p_swarm=warn",
+        env = "DATAMESH_LOG"
+    )]
     pub(crate) log: String,
 }
 

@@ -27,7 +27,7 @@ const S3_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 
 const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9001);
 
 /// What a gateway logs unless told otherwise.
-const LOG_DEFAULT: &str = "info,s3s=off";
+const LOG_DEFAULT: &str = "info,s3s=off,libp2p_kad=error,libp2p_swarm=warn";
 
 /// Least `move_rate`: slower and a drain does not end.
 const MOVE_BYTES_PER_SECOND_MIN: u64 = 1 << 20;

@@ -19,7 +19,7 @@ const LISTEN_DEFAULT: &str = "0.0.0.0:9003";
 const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9004);
 
 /// What a node logs unless told otherwise.
-const LOG_DEFAULT: &str = "info";
+const LOG_DEFAULT: &str = "info,libp2p_kad=error,libp2p_swarm=warn";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

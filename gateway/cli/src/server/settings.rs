@@ -86,7 +86,7 @@ impl Settings {
             memory_limit_bytes: 1 << 30,
             client_timeout: Duration::from_secs(60),
             log_format: LogFormat::Text,
-            log: "info,s3s=off".to_owned(),
+            log: "info,s3s=off,libp2p_kad=error,libp2p_swarm=warn".to_owned(),
             mesh: None,
             placement: Placement::default(),
         }

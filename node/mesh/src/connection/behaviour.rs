@@ -279,11 +279,8 @@ impl Behaviour {
         }
         // A peer that does not know us closes right after the handshake: that is a failure too.
         if !closed.works {
-            let reason = match event.cause {
-                Some(error) => format!("it closed the connection at once: {error}"),
-                None => "the connection was closed at once".to_owned(),
-            };
-            self.fail(closed.peer, reason);
+            let reason = "it closes connections at once: perhaps it does not know this peer";
+            self.fail(closed.peer, reason.to_owned());
         }
     }
 

@@ -73,7 +73,26 @@ impl CallError {
     pub(crate) fn from_open(peer: PeerKey, error: &OpenLaneError) -> Self {
         match error {
             OpenLaneError::Closed => Self::Closed,
-            error => Self::Unreachable { peer, reason: error.to_string() },
+            OpenLaneError::Unreachable { reason, .. } => {
+                Self::Unreachable { peer, reason: reason.clone() }
+            }
+            OpenLaneError::NoAddress { .. } => {
+                Self::Unreachable { peer, reason: "no address is known".to_owned() }
+            }
+            OpenLaneError::NotAdmitted { .. } => {
+                Self::Unreachable { peer, reason: "it is not in the layout".to_owned() }
+            }
+            OpenLaneError::TimedOut { .. } => {
+                Self::Unreachable { peer, reason: "no answer in time".to_owned() }
+            }
+        }
+    }
+
+    /// What happened, where it is clear whom it happened with.
+    pub(crate) fn without_peer(&self) -> String {
+        match self {
+            Self::Unreachable { reason, .. } => reason.clone(),
+            error => error.to_string(),
         }
     }
 

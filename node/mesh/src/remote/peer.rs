@@ -185,7 +185,7 @@ impl Peer {
 
     /// Takes note of a heartbeat without answer.
     pub(super) fn failed(&self, error: &CallError) {
-        self.view.lock().last_error = Some(error.to_string());
+        self.view.lock().last_error = Some(error.without_peer());
     }
 
     /// What the peer last said of a device, and why that is not how it is now, if it is not.
@@ -217,7 +217,7 @@ impl Peer {
             figures.requests_in_flight += in_flight;
             figures.sent_bytes += sent;
             figures.received_bytes += received;
-            let error = class.last_error().map(|error| error.to_string());
+            let error = class.last_error().map(|error| error.without_peer());
             figures.last_error = figures.last_error.or(error);
         }
         let view = self.view.lock();

@@ -54,26 +54,7 @@ fn neither_disks_nor_wires_of_nodes_show_plaintext_or_keys() {
     mesh.start_nodes(&[3]);
     mesh.await_whole();
 
-    let root = mesh.gateway().root().clone();
-    let gateway_dir = mesh.dir().join("gateway");
-    let mesh_key = fs::read(gateway_dir.join("mesh.key")).expect("a gateway has a mesh key");
-    let mesh_key =
-        match std::str::from_utf8(&mesh_key).ok().and_then(|t| hex::decode(t.trim()).ok()) {
-            Some(decoded) => decoded,
-            None => mesh_key,
-        };
-    let object_key = format!("object-{marker}");
-    let root_key = key_file(&gateway_dir);
-    let secrets = Secrets::new(&[
-        ("plaintext", line.as_bytes()),
-        ("object key", object_key.as_bytes()),
-        ("bucket name", bucket.as_bytes()),
-        ("root key", &root_key),
-        ("first half of the root key", &root_key[..16]),
-        ("S3 secret", root.secret_key.as_bytes()),
-        ("S3 access key", root.access_key.as_bytes()),
-        ("mesh key of the gateway", &mesh_key),
-    ]);
+    let secrets = secrets_of(&mesh, &line, &format!("object-{marker}"), &bucket);
     let mut wires = Vec::new();
     for number in 0..6 {
         let node = mesh.node(number);
@@ -93,6 +74,31 @@ fn neither_disks_nor_wires_of_nodes_show_plaintext_or_keys() {
     }
     println!("{captured} bytes captured, {written} bytes of known text: no secret in any form");
     expect_found_where_it_is(&mesh, &wires, &secrets, &line);
+}
+
+/// Everything that only the gateway may know, as far as it is known outside.
+fn secrets_of(mesh: &Mesh, line: &str, object_key: &str, bucket: &str) -> Secrets {
+    let root = mesh.gateway().root();
+    let dir = mesh.dir().join("gateway");
+    let mesh_key = fs::read(dir.join("mesh.key")).expect("a gateway has a mesh key");
+    let in_hex = std::str::from_utf8(&mesh_key).ok().and_then(|text| hex::decode(text.trim()).ok());
+    let mesh_key = in_hex.unwrap_or(mesh_key);
+    let root_key = key_file(&dir);
+    // Source: the key tables of docs/threat-model.md.
+    let signing_key = blake3::derive_key("datamesh layout signing v1", &root_key);
+    let token_key = blake3::derive_key("datamesh admin token signing v1", &root_key);
+    Secrets::new(&[
+        ("plaintext", line.as_bytes()),
+        ("object key", object_key.as_bytes()),
+        ("bucket name", bucket.as_bytes()),
+        ("root key", &root_key),
+        ("first half of the root key", &root_key[..16]),
+        ("cluster key", &signing_key),
+        ("key of admin tokens", &token_key),
+        ("S3 secret", root.secret_key.as_bytes()),
+        ("S3 access key", root.access_key.as_bytes()),
+        ("mesh key of the gateway", &mesh_key),
+    ])
 }
 
 fn size_of(dir: &Path) -> u64 {

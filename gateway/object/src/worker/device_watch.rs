@@ -28,7 +28,7 @@ use gateway_meta::{
 use node_proto::{DeviceHealth, DeviceId, DeviceStatus};
 use tokio::time::Instant;
 
-use super::{Pace, Worker};
+use super::{Pace, Worker, status::least_margin};
 use crate::Fault;
 use crate::data::Inner;
 use crate::data::devices::Slot;
@@ -91,6 +91,8 @@ impl Worker for DeviceWatch {
         metrics::gauge!("datamesh_device_up").set(up as f64);
         metrics::gauge!("datamesh_memory_used_bytes").set(self.data.memory.used_bytes() as f64);
         observe_devices(&self.data, Marks::WhenDue).await?;
+        let margin = least_margin(&self.data).await?.unwrap_or(self.data.config.profile.m);
+        metrics::gauge!("datamesh_repair_margin").set(f64::from(margin));
         Ok(Pace::Idle)
     }
 }

@@ -86,10 +86,7 @@ type NamedStripes = BTreeMap<StripeSeq, (PlacementGroupId, u8)>;
 
 /// The group and number of shards of each stripe of a body, as its pages are now; `None` when they
 /// cannot be understood, and nothing is known to be garbage.
-fn named_by(
-    data: &Inner,
-    manifest: ManifestId,
-) -> Result<Option<NamedStripes>, Fault> {
+fn named_by(data: &Inner, manifest: ManifestId) -> Result<Option<NamedStripes>, Fault> {
     let mut named = BTreeMap::new();
     for page_index in 0.. {
         let Some(value) = data.rows.get(Table::Mf, &key::mf(manifest, page_index))? else { break };

@@ -13,15 +13,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use node_proto::DeviceId;
 use parking_lot::Mutex;
 
-/// Part of its capacity, as a divisor, by which a device may differ from its share before anything
+/// Part of its capacity, as a divisor, by which a device may exceed its share before anything
 /// moves. Chosen: 2 %.
 const TOLERANCE_DIVISOR: u64 = 50;
+/// Part of its share, as a divisor, that a device may lack before anything moves. Chosen: a device
+/// that joins lacks all of it, and what chance makes uneven is far below.
+const DEFICIT_DIVISOR: u64 = 4;
+/// Bytes that a device may lack in any case. Chosen: a few shards; less in tests.
+const DEFICIT_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 8 << 20 };
 /// Bytes by which a device may differ in any case. Chosen: below it, moving is noise; less
 /// in tests, whose devices hold little.
 const TOLERANCE_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 64 << 20 };
 /// Part of the tolerance, as a divisor, at which a rebalance ends. Chosen: far enough from where it
 /// begins that it does not begin again soon.
 const REST_DIVISOR: u64 = 8;
+/// Part of its share, as a divisor, that a device may be left with. Chosen: likewise.
+const REST_OF_SHARE_DIVISOR: u64 = 64;
+/// Bytes that a device may be left with in any case. Chosen: two of the longest shards.
+const REST_BYTES_MIN: u64 = 4 << 20;
 
 /// A device that is to hold its share.
 #[derive(Clone, Debug)]
@@ -89,11 +98,20 @@ pub(super) fn shares(holders: &[Holder], width: usize) -> BTreeMap<DeviceId, u64
 /// Whether any device differs from its share by so much that it is worth a look at all pages.
 pub(super) fn is_uneven(holders: &[Holder], width: usize) -> bool {
     let shares = shares(holders, width);
-    let is_over = |holder: &Holder| {
-        let surplus = holder.held_bytes.saturating_sub(shares[&holder.device]);
+    let differs = |holder: &Holder| {
+        let share = shares[&holder.device];
+        let surplus = holder.held_bytes.saturating_sub(share);
+        let deficit = share.saturating_sub(holder.held_bytes);
         surplus > tolerance(holder.capacity_bytes)
+            || deficit > (share / DEFICIT_DIVISOR).max(DEFICIT_BYTES_MIN)
     };
-    holders.iter().any(is_over)
+    holders.iter().any(differs)
+}
+
+/// Bytes that a device may differ by when a rebalance ends.
+fn rest(capacity_bytes: u64, share: u64) -> u64 {
+    let of_share = (share / REST_OF_SHARE_DIVISOR).max(REST_BYTES_MIN);
+    (tolerance(capacity_bytes) / REST_DIVISOR).min(of_share)
 }
 
 impl Budget {
@@ -104,7 +122,7 @@ impl Budget {
         let mut rest = BTreeMap::new();
         for holder in holders {
             let (held, share) = (holder.held_bytes, shares[&holder.device]);
-            rest.insert(holder.device, tolerance(holder.capacity_bytes) / REST_DIVISOR);
+            rest.insert(holder.device, self::rest(holder.capacity_bytes, share));
             if held > share {
                 left.give.insert(holder.device, held - share);
             } else if held < share {
@@ -204,6 +222,21 @@ mod tests {
         assert!(!is_uneven(&holders, 1));
         holders[0].held_bytes += 20 * GIB;
         assert!(is_uneven(&holders, 1));
+    }
+
+    #[test]
+    fn a_device_that_joins_gets_its_share_however_little_that_is() {
+        let mut holders: Vec<Holder> =
+            (0..7).map(|id| holder(id, &format!("d{id}"), 1000, 0)).collect();
+        holders[..6].iter_mut().for_each(|holder| holder.held_bytes = 240 << 20);
+        assert!(is_uneven(&holders, 6));
+        let budget = Budget::new(&holders, 6);
+        assert!(!budget.is_met());
+        for from in 0..6 {
+            while budget.take(DeviceId(from), 2 << 20, |_| true).is_some() {}
+        }
+        assert!(budget.is_met());
+        assert!(budget.left_bytes() < 24 << 20, "{}", budget.left_bytes());
     }
 
     #[test]

@@ -116,7 +116,9 @@ async fn start_node(
     for (flag, value) in [("--data", data.as_os_str()), ("--drive", drive.as_os_str())] {
         arguments.extend([flag.into(), value.to_owned()]);
     }
-    arguments.extend(["--listen", "127.0.0.1:0", "--log", "warn"].map(Into::into));
+    arguments.extend(
+        ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "warn"].map(Into::into),
+    );
     arguments.extend(["--name".into(), name.into(), "--join".into(), token.trim().into()]);
     Running::start(program, &arguments, &data)
 }

@@ -48,6 +48,8 @@ fn a_rehearsed_report_has_every_row_and_leaves_nothing_behind() {
         "mixed",
         "list page after 200 deletes",
         "peak memory, 8 uploads at once",
+        "PUT 9MiB, 2 at once through six nodes (limit: lanes alone)",
+        "GET 9MiB, 2 at once through six nodes (limit: raw TCP)",
     ] {
         assert!(names.iter().any(|name| name.contains(part)), "{part} is not in {names:?}");
     }

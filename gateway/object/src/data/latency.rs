@@ -19,33 +19,33 @@ const SLOW_FACTOR: u32 = 4;
 /// The last latencies of one kind of call to one device.
 #[derive(Default)]
 pub(crate) struct Latencies {
-    ring: Mutex<Ring>,
+    recent: Mutex<Recent>,
     /// Zero while unknown.
     p95_micros: AtomicU64,
 }
 
 #[derive(Default)]
-struct Ring {
-    recent: Vec<Duration>,
+struct Recent {
+    latencies: Vec<Duration>,
     next: usize,
 }
 
 impl Latencies {
     /// Notes a latency; the 95th percentile, when it was looked at anew.
     pub(crate) fn note(&self, latency: Duration) -> Option<Duration> {
-        let mut ring = self.ring.lock();
-        let at = ring.next % LATENCIES_KEPT;
-        if ring.recent.len() < LATENCIES_KEPT {
-            ring.recent.push(latency);
+        let mut recent = self.recent.lock();
+        let at = recent.next % LATENCIES_KEPT;
+        if recent.latencies.len() < LATENCIES_KEPT {
+            recent.latencies.push(latency);
         } else {
-            ring.recent[at] = latency;
+            recent.latencies[at] = latency;
         }
-        ring.next = ring.next.wrapping_add(1);
-        if !ring.next.is_multiple_of(NOTES_PER_LOOK) {
+        recent.next = recent.next.wrapping_add(1);
+        if !recent.next.is_multiple_of(NOTES_PER_LOOK) {
             return None;
         }
-        let mut sorted = ring.recent.clone();
-        drop(ring);
+        let mut sorted = recent.latencies.clone();
+        drop(recent);
         sorted.sort_unstable();
         let p95 = sorted[(sorted.len() * 95 / 100).min(sorted.len() - 1)];
         let micros = u64::try_from(p95.as_micros()).unwrap_or(u64::MAX);
@@ -61,7 +61,7 @@ impl Latencies {
 
     /// Forgets everything: the device is judged anew.
     pub(crate) fn clear(&self) {
-        *self.ring.lock() = Ring::default();
+        *self.recent.lock() = Recent::default();
         self.p95_micros.store(0, Ordering::Relaxed);
     }
 }

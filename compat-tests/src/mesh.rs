@@ -35,12 +35,13 @@ pub use daemon::{Daemon, memory_bytes_of};
 pub use namespace::Network;
 pub use proxy::Proxy;
 pub use report::{
-    DeviceReport, FindingReport, JobReport, MeshReport, NodeReport, PeerReport, RepairReport,
+    DeviceReport, FindingReport, JobReport, LookupReport, MeshReport, NodeReport, PeerReport,
+    RepairReport,
 };
 pub use search::Secrets;
 pub use setup::{MeshSetup, NodeSetup};
 
-use report::{DeviceReports, JobReports, NodeReports};
+use report::{DeviceReports, JobReports, LookupReports, NodeReports};
 use setup::NodePlace;
 
 /// How long nodes may take from start to serving. Chosen: an unoptimised build, several processes
@@ -355,6 +356,12 @@ impl Mesh {
         let output = self.server.datamesh(&["mesh", "diagnose"]).run();
         serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("mesh diagnose: {error}: {}", output.text()))
+    }
+
+    /// `datamesh mesh lookup`.
+    #[must_use]
+    pub fn lookups(&self) -> Vec<LookupReport> {
+        self.read::<LookupReports>(&["mesh", "lookup"]).lookups
     }
 
     /// `datamesh job list`.

@@ -85,6 +85,24 @@ pub struct MeshReport {
     pub findings: Vec<FindingReport>,
 }
 
+/// `datamesh mesh lookup`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct LookupReports {
+    /// One for each node.
+    pub(super) lookups: Vec<LookupReport>,
+}
+
+/// A node looked up through the others.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LookupReport {
+    /// Its name.
+    pub name: String,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+    /// Why it was not found.
+    pub error: Option<String>,
+}
+
 /// One peer as the gateway sees it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PeerReport {

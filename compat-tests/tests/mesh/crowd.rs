@@ -55,6 +55,7 @@ fn a_crowd_of_nodes_forms_serves_and_loses_five() {
     }
     ledger.verify(&mesh.wire());
     tell_of(&mesh, count);
+    look_up_all(&mesh, count);
 
     let lost: Vec<usize> = (0..LOST).collect();
     mesh.kill_nodes(&lost);
@@ -91,6 +92,18 @@ fn lose_one_after_the_other(mesh: &Mesh, ledger: &mut Ledger, random: &mut Rando
         lost.push(number);
     }
     ledger.verify(&mesh.wire());
+}
+
+/// Looks up every node through the others.
+fn look_up_all(mesh: &Mesh, count: usize) {
+    let lookups = mesh.lookups();
+    let found = lookups.iter().filter(|lookup| lookup.error.is_none());
+    let times: Vec<u64> = found.map(|lookup| lookup.took_us).collect();
+    let (known, median_us) = (times.len(), median(times).unwrap_or_default());
+    println!("{known} of {count} nodes were looked up, {median_us} us at the median");
+    assert_eq!(known, count, "{lookups:?}");
+    // A machine as busy as this one gets ten times what a quiet one needs.
+    assert!(median_us < 1_000_000, "{median_us} us at the median");
 }
 
 /// Prints what the mesh costs on this machine.

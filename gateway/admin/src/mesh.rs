@@ -3,12 +3,18 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use node_proto::{Epoch, PeerKey};
 
 /// Tells about this gateway's part of the mesh.
+#[async_trait]
 pub trait MeshView: Send + Sync + 'static {
     /// A snapshot. Never blocks.
     fn report(&self) -> MeshReport;
+
+    /// Asks other members where a peer can be dialled, whatever is known here; the error is for
+    /// people.
+    async fn find(&self, peer: PeerKey) -> Result<Vec<String>, String>;
 }
 
 /// This gateway and the peers it talks to.

@@ -146,6 +146,7 @@ fn of_the_mesh() -> Router<Arc<State>> {
         .route("/jobs/{id}/pause", routing::post(job::pause))
         .route("/jobs/{id}/resume", routing::post(job::resume))
         .route("/mesh", routing::get(mesh::show))
+        .route("/mesh/lookups", routing::post(mesh::lookup))
         .route(
             "/buckets/{name}/acknowledge",
             routing::get(bucket::acknowledge).put(bucket::set_acknowledge),

@@ -1,6 +1,6 @@
 //! `/mesh`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{Json, extract};
 use gateway_layout::NodeStatus;
@@ -14,6 +14,9 @@ use crate::{
     mesh::{MeshPeer, MeshReport},
     server::State,
 };
+
+/// Nodes looked up by one request. Chosen: each takes milliseconds, or seconds when nobody knows.
+const LOOKUPS_MAX: usize = 64;
 
 pub(crate) async fn show(
     extract::State(state): extract::State<Arc<State>>,
@@ -34,6 +37,31 @@ pub(crate) async fn show(
         version: env!("CARGO_PKG_VERSION"),
     });
     Ok(Json(document(&layout, report, findings)))
+}
+
+/// Looks up every node's address through the others, one after the other, and tells how long each
+/// took.
+pub(crate) async fn lookup(
+    extract::State(state): extract::State<Arc<State>>,
+) -> Result<Json<wire::LookupList>, ApiError> {
+    let Some(mesh) = &state.mesh else {
+        return Err(ApiError::invalid("this gateway has no mesh: it was started without --mesh"));
+    };
+    let layout = state.cluster.layout();
+    let mut lookups = Vec::new();
+    for node in layout.nodes.iter().take(LOOKUPS_MAX) {
+        let Some(peer) = node.peer else { continue };
+        let started = Instant::now();
+        let found = mesh.find(peer).await;
+        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (addresses, error) = match found {
+            Ok(addresses) => (addresses, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let (peer, name) = (peer.to_string(), node.name.clone());
+        lookups.push(wire::Lookup { peer, name, took_us, addresses, error });
+    }
+    Ok(Json(wire::LookupList { lookups }))
 }
 
 fn observed(state: &State) -> Vec<ObservedDevice> {

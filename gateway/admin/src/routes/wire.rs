@@ -16,7 +16,7 @@ pub use self::{
         Applied, ApplyLayout, Layout, LayoutChange, LayoutDevice, LayoutHistory, LayoutNode,
         LayoutRevision, RevertLayout, Reverted, StageChanges, Staged,
     },
-    mesh::{Bootstrap, Finding, Mesh, Peer, Severity},
+    mesh::{Bootstrap, Finding, Lookup, LookupList, Mesh, Peer, Severity},
     node::{
         ApproveNode, CreateToken, DrainNode, NewToken, Node, NodeDetail, NodeDrive, NodeList,
         OfferedDrive, RetireNode, Token, TokenList,

@@ -106,9 +106,16 @@ pub(crate) struct Api {
 /// A mesh that is what a test says it is.
 pub(crate) struct FixedMesh(pub(crate) Mutex<MeshReport>);
 
+#[async_trait::async_trait]
 impl MeshView for FixedMesh {
     fn report(&self) -> MeshReport {
         self.0.lock().expect("no test panics in it").clone()
+    }
+
+    async fn find(&self, peer: PeerKey) -> Result<Vec<String>, String> {
+        let report = self.report();
+        let known = report.peers.into_iter().find(|known| known.peer == peer);
+        known.map(|known| known.addresses).ok_or_else(|| "nobody knows it".to_owned())
     }
 }
 

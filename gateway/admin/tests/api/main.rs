@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Api, NOW, REASON, ROOT};
 
 /// Every route that needs a token, with a method that it takes.
-const PROTECTED: [(&str, &str); 33] = [
+const PROTECTED: [(&str, &str); 34] = [
     ("GET", "/users"),
     ("POST", "/users"),
     ("DELETE", "/users/ann"),
@@ -49,6 +49,7 @@ const PROTECTED: [(&str, &str); 33] = [
     ("POST", "/jobs/rebalance/pause"),
     ("POST", "/jobs/rebalance/resume"),
     ("GET", "/mesh"),
+    ("POST", "/mesh/lookups"),
     ("GET", "/buckets/logs/acknowledge"),
     ("PUT", "/buckets/logs/acknowledge"),
 ];

@@ -378,6 +378,19 @@ async fn jobs_are_listed_and_unknown_ones_are_not_found() {
 }
 
 #[tokio::test]
+async fn lookups_tell_where_nodes_are_and_who_is_not_found() {
+    let operator = Operator::new().await;
+    operator.member(1, "bravo").await;
+    operator.member(2, "charlie").await;
+    operator.connected(&[1], 1);
+    let list = operator.post("/mesh/lookups", json!({})).await;
+    let lookups = list["lookups"].as_array().expect("a list");
+    assert_eq!(lookups.len(), 2, "{list}");
+    assert_eq!((&lookups[0]["name"], &lookups[0]["error"]), (&json!("bravo"), &Value::Null));
+    assert_eq!(lookups[1]["error"], "nobody knows it", "{list}");
+}
+
+#[tokio::test]
 async fn the_mesh_is_told_with_what_is_wrong() {
     let operator = Operator::new().await;
     operator.member(1, "bravo").await;

@@ -21,4 +21,9 @@ pub(crate) enum MeshVerb {
 Example:
   datamesh mesh diagnose --data /srv/gateway")]
     Diagnose,
+    /// Ask the nodes for each other's addresses, and show how long that takes
+    ///
+    /// Nothing depends on it while addresses stay as they are: this shows whether nodes that move
+    /// would be found.
+    Lookup,
 }

@@ -11,9 +11,31 @@ use crate::{
 
 pub(crate) fn run(args: MeshArgs) -> Result<()> {
     let client = Client::connect(&args.client)?;
-    let MeshVerb::Diagnose = args.verb;
+    match args.verb {
+        MeshVerb::Diagnose => diagnose(&client, args.client.json),
+        MeshVerb::Lookup => lookup(&client, args.client.json),
+    }
+}
+
+fn lookup(client: &Client, json: bool) -> Result<()> {
+    let list: wire::LookupList = client.post_empty("/mesh/lookups")?;
+    if json {
+        return print::json(&list);
+    }
+    let row = |lookup: &wire::Lookup| {
+        let found = match &lookup.error {
+            None => lookup.addresses.join(", "),
+            Some(error) => format!("not found: {error}"),
+        };
+        [lookup.name.clone(), print::micros(lookup.took_us), found]
+    };
+    let rows: Vec<_> = list.lookups.iter().map(row).collect();
+    print::table(["NODE", "TOOK", "ADDRESSES"], &rows)
+}
+
+fn diagnose(client: &Client, json: bool) -> Result<()> {
     let mesh: wire::Mesh = client.get("/mesh")?;
-    match args.client.json {
+    match json {
         true => print::json(&mesh)?,
         false => show(&mesh)?,
     }

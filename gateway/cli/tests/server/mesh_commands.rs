@@ -162,6 +162,12 @@ fn diagnose_tells_what_is_wrong_and_fails_while_it_is_critical() {
     let table = machine.admin(&["mesh", "diagnose"]).succeeded().stdout;
     assert!(table.contains("connected") && table.contains("a2"), "{table}");
 
+    await_true("nodes tell each other's addresses", JOIN_MAX, || {
+        let found = machine.admin_json(&["mesh", "lookup"]);
+        let lookups = found["lookups"].as_array().expect("a list");
+        lookups.len() == 3 && lookups.iter().all(|lookup| lookup["error"].is_null())
+    });
+
     nodes.remove(0).kill();
     await_true("the loss is told", JOIN_MAX, || {
         let told = machine.admin(&["mesh", "diagnose"]);
@@ -177,6 +183,7 @@ fn a_server_without_a_mesh_says_so() {
     let mesh = machine.admin_json(&["mesh", "diagnose"]);
     assert_eq!((&mesh["enabled"], codes(&mesh)), (&json!(false), vec!["mesh-off"]));
     machine.admin(&["node", "token", "create"]).failed_with(1, "the mesh is off");
+    machine.admin(&["mesh", "lookup"]).failed_with(1, "has no mesh");
     let list = machine.admin_json(&["node", "list"]);
     assert_eq!(list["nodes"][0]["name"], "gateway", "{list}");
     server.stop();

@@ -2,6 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
+/// `POST /mesh/lookups`, answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupList {
+    /// One for each node, in the layout's order; 64 at most.
+    pub lookups: Vec<Lookup>,
+}
+
+/// A node's address as other members told it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// Its peer id.
+    pub peer: String,
+    /// Its name.
+    pub name: String,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+    /// What was told: multiaddresses.
+    pub addresses: Vec<String>,
+    /// Why nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// `GET /mesh`, answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mesh {

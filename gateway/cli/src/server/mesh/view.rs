@@ -1,7 +1,9 @@
 //! The mesh as the admin API shows it.
 
+use async_trait::async_trait;
 use gateway_admin::{BootstrapReport, MeshPeer, MeshReport, MeshView};
 use node_mesh::{Mesh, PeerReport};
+use node_proto::PeerKey;
 use node_server::MeshOptions;
 
 /// This gateway's mesh and what it was started with.
@@ -17,6 +19,7 @@ impl View {
     }
 }
 
+#[async_trait]
 impl MeshView for View {
     fn report(&self) -> MeshReport {
         let peers = self.mesh.peers();
@@ -31,6 +34,10 @@ impl MeshView for View {
             bootstrap: self.bootstrap.iter().map(bootstrap).collect(),
             peers: peers.into_iter().map(peer).collect(),
         }
+    }
+
+    async fn find(&self, peer: PeerKey) -> Result<Vec<String>, String> {
+        self.mesh.find(peer).await.map_err(|error| error.to_string())
     }
 }
 

@@ -249,7 +249,6 @@ fn of_domains(devices: &[ObservedDevice], findings: &mut Vec<Finding>) {
         counted.map(|device| &device.failure_domain).collect::<BTreeSet<_>>().len()
     };
     let (all, up) = (domains_of(false), domains_of(true));
-    of_margin(devices, findings);
     if up <= LOSSES_TOLERATED {
         findings.push(finding(
             (Severity::Critical, "too-few-domains", ""),
@@ -267,6 +266,7 @@ fn of_domains(devices: &[ObservedDevice], findings: &mut Vec<Finding>) {
             "six zones or more give full efficiency",
         ));
     }
+    of_margin(devices, findings);
 }
 
 /// Does everything survive another loss?

@@ -213,12 +213,13 @@ fn losses_that_leave_no_margin_are_critical() {
     let mut world = world(8);
     world.devices[0].offline = Some("pulled".to_owned());
     assert!(!world.codes().iter().any(|(_, code, _)| code == "no-margin"));
-    world.devices[1].offline = Some("pulled".to_owned());
-    let found = world.one(Severity::Critical, "no-margin", "");
-    assert!(found.summary.contains("no further loss"), "{found:?}");
-    world.devices[2].offline = Some("pulled".to_owned());
-    let found = world.one(Severity::Critical, "no-margin", "");
-    assert!(found.summary.contains("cannot be read"), "{found:?}");
+    for (device, told) in [(1, "no further loss"), (2, "cannot be read")] {
+        world.devices[device].offline = Some("pulled".to_owned());
+        let codes = world.codes();
+        assert_eq!(codes[0], (Severity::Critical, "no-margin".to_owned(), String::new()));
+        let found = &world.findings(Some(&world.mesh))[0];
+        assert!(found.summary.contains(told), "{found:?}");
+    }
 }
 
 #[test]

@@ -73,6 +73,8 @@ struct Inner {
     failed: u32,
     /// Openings since the breaker was last closed.
     openings: u32,
+    /// The last opening was for slowness alone.
+    was_slow: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,7 @@ enum Phase {
 
 impl Breaker {
     pub(crate) fn new(device: String, cool_down: (Duration, Duration), random: Random) -> Self {
-        let inner = Inner { phase: Phase::Closed, failed: 0, openings: 0 };
+        let inner = Inner { phase: Phase::Closed, failed: 0, openings: 0, was_slow: false };
         let (cool_down_min, cool_down_max) = cool_down;
         Self { device, inner: Mutex::new(inner), cool_down_min, cool_down_max, random }
     }
@@ -103,6 +105,11 @@ impl Breaker {
             BreakerState::Open => false,
             BreakerState::HalfOpen => in_flight < PROBES_AT_ONCE,
         }
+    }
+
+    /// Whether all that is wrong is that the device is slower than others.
+    pub(crate) fn is_merely_slow(&self) -> bool {
+        self.state() != BreakerState::Closed && self.inner.lock().was_slow
     }
 
     /// Notes a good answer.
@@ -131,6 +138,7 @@ impl Breaker {
         };
         if opens {
             inner.failed = 0;
+            inner.was_slow = failure == Failure::Slow;
             let doubled = self.cool_down_min * 2_u32.saturating_pow(inner.openings.min(16));
             inner.openings = inner.openings.saturating_add(1);
             let pause = self.random.jitter(doubled.min(self.cool_down_max));
@@ -212,6 +220,15 @@ mod tests {
             assert_eq!(breaker.state(), BreakerState::Open);
             assert!(!breaker.takes_shards(0));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slowness_is_told_from_failure() {
+        let breaker = breaker();
+        assert!(!breaker.is_merely_slow(), "it is closed");
+        assert!(breaker.failed(Failure::Slow) && breaker.is_merely_slow());
+        let _ = pause_of(&breaker).await;
+        assert!(breaker.failed(Failure::Stall) && !breaker.is_merely_slow());
     }
 
     #[tokio::test(start_paused = true)]

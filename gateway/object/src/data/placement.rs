@@ -53,6 +53,8 @@ pub(crate) struct Placement {
     devices: Arc<Devices>,
     /// Fewest domains that any stripe needs.
     domains_min: usize,
+    /// Domains that the widest stripe needs.
+    domains_full: usize,
     random: Random,
     groups: RwLock<BTreeMap<PlacementGroupId, Arc<Group>>>,
     creating: tokio::sync::Mutex<()>,
@@ -75,6 +77,7 @@ impl Placement {
             rows,
             devices,
             domains_min: usize::from(config.profile.m) + 1,
+            domains_full: usize::from(config.profile.k) + usize::from(config.profile.m),
             random: config.random.clone(),
             groups: RwLock::default(),
             creating: tokio::sync::Mutex::new(()),
@@ -148,8 +151,14 @@ impl Placement {
     /// are better than a refusal.
     fn usable<'a>(&self, view: &'a View) -> BTreeMap<&'a str, Vec<Candidate>> {
         let steady = domains_of(view, Slot::is_writable);
-        if steady.len() >= self.domains_min {
+        if steady.len() >= self.domains_full {
             return steady;
+        }
+        // A device that is merely slow holds up some writes; stripes narrowed because of it would
+        // take more space for ever.
+        let slowly = domains_of(view, Slot::is_writable_if_slowly);
+        if slowly.len() >= self.domains_min {
+            return slowly;
         }
         domains_of(view, Slot::takes_shards)
     }

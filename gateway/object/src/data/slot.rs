@@ -182,6 +182,11 @@ impl Slot {
         self.state.breaker.takes_shards(self.state.in_flight()) && self.takes_shards()
     }
 
+    /// Whether new shards may be sent now, if slowness is better than a narrower stripe.
+    pub(crate) fn is_writable_if_slowly(&self) -> bool {
+        self.takes_shards() && (self.is_writable() || self.state.breaker.is_merely_slow())
+    }
+
     /// Whether reads go elsewhere if they can.
     pub(crate) fn is_avoided(&self) -> bool {
         self.state.breaker.state() != BreakerState::Closed

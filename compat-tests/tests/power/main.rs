@@ -22,8 +22,8 @@
 //! | `index-tables` | `lost_index` there |
 //! | `meta-commit` | here, and `power` in gateway-meta's engine tests |
 //! | `meta-directory` | `power` there |
-//! | `file-content` | here, and in gateway-cli's `durable_file` |
-//! | `file-name`, `directory-name` | in gateway-cli's `durable_file` |
+//! | `file-content` | here, and in node-server's `durable_file` |
+//! | `file-name`, `directory-name` | in node-server's `durable_file` |
 //!
 //! Syncs that no power cut misses are not there any more: of a drive's `segments` directory (the
 //! superblock that follows syncs the same directory before anything is served), after cutting off

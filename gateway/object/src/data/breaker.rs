@@ -109,7 +109,9 @@ impl Breaker {
 
     /// Whether all that is wrong is that the device is slower than others.
     pub(crate) fn is_merely_slow(&self) -> bool {
-        self.state() != BreakerState::Closed && self.inner.lock().was_slow
+        let mut inner = self.inner.lock();
+        self.cool_down(&mut inner);
+        inner.phase != Phase::Closed && inner.was_slow
     }
 
     /// Notes a good answer.

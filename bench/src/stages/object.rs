@@ -140,7 +140,13 @@ impl Service {
         let shared = Arc::clone(&meta) as Arc<dyn MetaStore>;
         let deps = ObjectDeps { meta: shared, txids, layout: layout(), devices, root_key, clock };
         let objects = ObjectService::open(deps, ObjectConfig::default()).await?;
-        let bucket = CreateBucket { name: BUCKET.to_owned(), owner: OWNER, region: String::new() };
+        let bucket = CreateBucket {
+            name: BUCKET.to_owned(),
+            owner: OWNER,
+            region: String::new(),
+            object_lock: false,
+            tags: Vec::new(),
+        };
         objects.create_bucket(bucket).await?;
         Ok(Self { objects, drives, meta, directory, pattern: Pattern::new(1) })
     }
@@ -257,6 +263,7 @@ async fn get(objects: &ObjectService, key: String, content: Content) -> Result<(
         range: None,
         part_number: None,
         condition: ReadCondition::default(),
+        customer_key: None,
     };
     let mut read = objects.get_object(request).await?;
     let mut offset = 0;

@@ -152,6 +152,8 @@ impl From<BucketError> for ApiError {
             BucketError::AlreadyExists
             | BucketError::AlreadyOwnedByYou
             | BucketError::NotEmpty
+            | BucketError::AlreadyVersioned
+            | BucketError::ObjectLockNeedsVersioning
             | BucketError::TooManyBuckets { .. }
             | BucketError::NoSuchAccount => Self::conflict(error),
             BucketError::Fault(fault) => fault.into(),

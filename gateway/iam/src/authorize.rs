@@ -50,8 +50,6 @@ pub enum Action {
     ListBucketMultipartUploads,
     /// Read a bucket's location.
     GetBucketLocation,
-    /// Read any of a bucket's configuration.
-    GetBucketConfiguration,
     /// Read an object or its metadata.
     GetObject,
     /// Read a summary of an object and its parts.
@@ -70,6 +68,90 @@ pub enum Action {
     AbortMultipartUpload,
     /// List the parts of a multipart upload.
     ListMultipartUploadParts,
+    /// `s3:PutBucketVersioning`.
+    PutBucketVersioning,
+    /// `s3:ListBucketVersions`.
+    ListBucketVersions,
+    /// `s3:GetBucketObjectLockConfiguration`.
+    GetBucketObjectLockConfiguration,
+    /// `s3:PutBucketObjectLockConfiguration`.
+    PutBucketObjectLockConfiguration,
+    /// `s3:GetObjectRetention`.
+    GetObjectRetention,
+    /// `s3:PutObjectRetention`.
+    PutObjectRetention,
+    /// `s3:GetObjectLegalHold`.
+    GetObjectLegalHold,
+    /// `s3:PutObjectLegalHold`.
+    PutObjectLegalHold,
+    /// `s3:GetLifecycleConfiguration`.
+    GetLifecycleConfiguration,
+    /// `s3:PutLifecycleConfiguration`.
+    PutLifecycleConfiguration,
+    /// `s3:GetEncryptionConfiguration`.
+    GetEncryptionConfiguration,
+    /// `s3:PutEncryptionConfiguration`.
+    PutEncryptionConfiguration,
+    /// `s3:GetBucketCORS`.
+    GetBucketCors,
+    /// `s3:PutBucketCORS`.
+    PutBucketCors,
+    /// `s3:GetBucketWebsite`.
+    GetBucketWebsite,
+    /// `s3:PutBucketWebsite`.
+    PutBucketWebsite,
+    /// `s3:DeleteBucketWebsite`.
+    DeleteBucketWebsite,
+    /// `s3:GetBucketTagging`.
+    GetBucketTagging,
+    /// `s3:PutBucketTagging`.
+    PutBucketTagging,
+    /// `s3:GetBucketRequestPayment`.
+    GetBucketRequestPayment,
+    /// `s3:PutBucketRequestPayment`.
+    PutBucketRequestPayment,
+    /// `s3:GetBucketLogging`.
+    GetBucketLogging,
+    /// `s3:PutBucketLogging`.
+    PutBucketLogging,
+    /// `s3:GetAccelerateConfiguration`.
+    GetAccelerateConfiguration,
+    /// `s3:PutAccelerateConfiguration`.
+    PutAccelerateConfiguration,
+    /// `s3:GetBucketAbac`.
+    GetBucketAbac,
+    /// `s3:PutBucketAbac`.
+    PutBucketAbac,
+    /// `s3:GetBucketPolicy`.
+    GetBucketPolicy,
+    /// `s3:PutBucketPolicy`.
+    PutBucketPolicy,
+    /// `s3:DeleteBucketPolicy`.
+    DeleteBucketPolicy,
+    /// `s3:GetBucketPolicyStatus`.
+    GetBucketPolicyStatus,
+    /// `s3:GetAnalyticsConfiguration`.
+    GetAnalyticsConfiguration,
+    /// `s3:PutAnalyticsConfiguration`.
+    PutAnalyticsConfiguration,
+    /// `s3:GetMetricsConfiguration`.
+    GetMetricsConfiguration,
+    /// `s3:PutMetricsConfiguration`.
+    PutMetricsConfiguration,
+    /// `s3:GetIntelligentTieringConfiguration`.
+    GetIntelligentTieringConfiguration,
+    /// `s3:PutIntelligentTieringConfiguration`.
+    PutIntelligentTieringConfiguration,
+    /// `s3:GetBucketVersioning`.
+    GetBucketVersioning,
+    /// `s3:GetBucketAcl`.
+    GetBucketAcl,
+    /// `s3:GetObjectVersion`.
+    GetObjectVersion,
+    /// `s3:DeleteObjectVersion`.
+    DeleteObjectVersion,
+    /// `s3:BypassGovernanceRetention`.
+    BypassGovernanceRetention,
 }
 
 /// What it is asked of.

@@ -90,6 +90,24 @@ pub fn ver(bucket: BucketId, key: &[u8], seq: u128) -> Vec<u8> {
     out
 }
 
+/// `ver`: prefix of every older version of `key`.
+#[must_use]
+pub fn ver_prefix(bucket: BucketId, key: &[u8]) -> Vec<u8> {
+    object_row(bucket, key, 0)
+}
+
+/// Reads the sequence that a `ver` row key ends with: what [`parse_object_row`] leaves.
+#[must_use]
+pub fn parse_ver_tail(tail: &[u8]) -> Option<u128> {
+    Some(!u128::from_be_bytes(tail.try_into().ok()?))
+}
+
+/// `nul`: where the `null` version of `key` is among the older ones.
+#[must_use]
+pub fn nul(bucket: BucketId, key: &[u8]) -> Vec<u8> {
+    object_row(bucket, key, 0)
+}
+
 /// `mpu`: a multipart upload.
 #[must_use]
 pub fn mpu(bucket: BucketId, key: &[u8], upload: UploadId) -> Vec<u8> {
@@ -260,6 +278,38 @@ pub mod ctl {
     #[must_use]
     pub fn account_key(account: AccountId) -> Vec<u8> {
         [&b"account-key/"[..], &account.0.to_be_bytes()].concat()
+    }
+
+    /// How writes to a bucket treat versions; guarded by each of them. Absent while the bucket was
+    /// never versioned, else [`crate::record::BucketRecord::mode`].
+    #[must_use]
+    pub fn bucket_mode(bucket: BucketId) -> Vec<u8> {
+        [&b"bucket-mode/"[..], &bucket.0.to_be_bytes()].concat()
+    }
+
+    /// One configuration of a bucket, by the name of its kind.
+    #[must_use]
+    pub fn bucket_config(bucket: BucketId, kind: &str) -> Vec<u8> {
+        [&b"bucket-config/"[..], &bucket.0.to_be_bytes(), kind.as_bytes()].concat()
+    }
+
+    /// Prefix of all [`bucket_config`] rows of a bucket.
+    #[must_use]
+    pub fn bucket_config_prefix(bucket: BucketId) -> Vec<u8> {
+        bucket_config(bucket, "")
+    }
+
+    /// One of the configurations that a bucket has several of: its kind, then its id.
+    #[must_use]
+    pub fn bucket_listed_config(bucket: BucketId, kind: &str, id: &str) -> Vec<u8> {
+        let start = bucket_listed_config_prefix(bucket);
+        [&start[..], kind.as_bytes(), b"/", id.as_bytes()].concat()
+    }
+
+    /// Prefix of all [`bucket_listed_config`] rows of a bucket.
+    #[must_use]
+    pub fn bucket_listed_config_prefix(bucket: BucketId) -> Vec<u8> {
+        [&b"bucket-listed-config/"[..], &bucket.0.to_be_bytes()].concat()
     }
 
     /// The [`crate::record::BucketKeyRecord`] of one epoch of a bucket's key.

@@ -5,7 +5,7 @@
 pub enum Table {
     /// `bucket · key` → live object. All listing reads.
     Cur,
-    /// `bucket · key · inverted sequence` → older versions and delete markers.
+    /// `bucket · key · inverted sequence` → older versions, and every delete marker.
     Ver,
     /// `manifest · page` → manifest pages.
     Mf,
@@ -31,11 +31,13 @@ pub enum Table {
     Repair,
     /// `transaction id` → remembered outcome. Written by engines only.
     Tx,
+    /// `bucket · key` → sequence of the key's `null` version while that is in `ver`.
+    Nul,
 }
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Cur,
         Self::Ver,
         Self::Mf,
@@ -50,6 +52,7 @@ impl Table {
         Self::Ctl,
         Self::Repair,
         Self::Tx,
+        Self::Nul,
     ];
 
     /// The persisted name.
@@ -70,6 +73,7 @@ impl Table {
             Self::Ctl => "ctl",
             Self::Repair => "repair",
             Self::Tx => "tx",
+            Self::Nul => "nul",
         }
     }
 }

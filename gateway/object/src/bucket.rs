@@ -9,13 +9,14 @@
 //! *Cancellation:* a dropped request either happens or does not; see [`cache`] for what it costs.
 
 mod cache;
+mod configs;
 
 use std::sync::Arc;
 
 use gateway_meta::{
     BucketId, CommitOutcome, Guard, KeyRange, Op, Table,
     key::{self, ctl},
-    record::{Acknowledge, BucketRecord, Record},
+    record::{Acknowledge, BucketRecord, BucketTagsRecord, Record, Versioning},
 };
 
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub(crate) use cache::BucketCache;
+pub use configs::{Bucket, BucketConfig, BucketConfigs};
 
 /// Name of the source of bucket ids.
 const ID_SOURCE: &str = "bucket";
@@ -40,7 +42,7 @@ const ID_IS_FRESH: usize = 1;
 
 impl Engine {
     /// Finds a bucket.
-    pub(crate) fn bucket(&self, name: &str) -> Result<Arc<BucketRecord>, BucketError> {
+    pub(crate) fn bucket(&self, name: &str) -> Result<Arc<Bucket>, BucketError> {
         self.find_bucket(name)?.ok_or_else(|| no_such_bucket(name))
     }
 
@@ -110,6 +112,8 @@ impl Engine {
             region: request.region.clone(),
             key_epoch: FIRST_KEY_EPOCH,
             acknowledge: Acknowledge::All,
+            versioning: if request.object_lock { Versioning::Enabled } else { Versioning::Never },
+            object_lock: request.object_lock,
         };
         let guards = vec![
             Guard::Absent { table: Table::Ctl, key: ctl::bucket(&request.name) },
@@ -117,6 +121,11 @@ impl Engine {
             Guard::Present { table: Table::Ctl, key: ctl::account_key(request.owner) },
         ];
         let mut ops = self.bucket_rows(&record)?;
+        if !request.tags.is_empty() {
+            let tags = BucketTagsRecord { tags: request.tags.clone() };
+            let key = ctl::bucket_config(record.id, BucketTagsRecord::KIND);
+            ops.push(Op::Put { table: Table::Ctl, key, value: tags.encode() });
+        }
         ops.push(Op::Add { table: Table::Ctr, key: source, delta: 1 });
         let outcome = self.commit_bucket_change(&record.name, guards, ops).await?;
         Ok((record, outcome))
@@ -126,12 +135,14 @@ impl Engine {
         let epoch = record.key_epoch;
         let wrapped = self.data.new_bucket_key(record.owner, record.id, epoch)?;
         let put = |key, value| Op::Put { table: Table::Ctl, key, value };
-        Ok(vec![
+        let mode = record.mode().map(|mode| put(ctl::bucket_mode(record.id), mode));
+        let rows = vec![
             put(ctl::bucket(&record.name), record.encode()),
             put(ctl::bucket_id(record.id), record.name.clone().into_bytes().into()),
             put(ctl::owned_bucket(record.owner, &record.name), bytes::Bytes::new()),
             put(ctl::bucket_key(record.id, epoch), wrapped.encode()),
-        ])
+        ];
+        Ok(rows.into_iter().chain(mode).collect())
     }
 
     /// Removes an empty bucket.
@@ -157,11 +168,49 @@ impl Engine {
         name: &str,
         acknowledge: Acknowledge,
     ) -> Result<BucketRecord, BucketError> {
+        self.change_bucket(name, |old| Ok(BucketRecord { acknowledge, ..old })).await
+    }
+
+    /// Says what becomes of replaced versions. Writes under way that have not committed yet follow.
+    pub(crate) async fn set_versioning(
+        &self,
+        name: &str,
+        versioning: Versioning,
+    ) -> Result<BucketRecord, BucketError> {
+        self.change_bucket(name, |old| match versioning {
+            Versioning::Never if old.versioning != Versioning::Never => {
+                Err(BucketError::AlreadyVersioned)
+            }
+            Versioning::Never | Versioning::Suspended if old.object_lock => {
+                Err(BucketError::ObjectLockNeedsVersioning)
+            }
+            _ => Ok(BucketRecord { versioning, ..old }),
+        })
+        .await
+    }
+
+    /// Lets versions be locked from now on. Cannot be taken back.
+    pub(crate) async fn enable_object_lock(&self, name: &str) -> Result<BucketRecord, BucketError> {
+        self.change_bucket(name, |old| match old.versioning {
+            Versioning::Enabled => Ok(BucketRecord { object_lock: true, ..old }),
+            Versioning::Never | Versioning::Suspended => {
+                Err(BucketError::ObjectLockNeedsVersioning)
+            }
+        })
+        .await
+    }
+
+    async fn change_bucket(
+        &self,
+        name: &str,
+        change: impl Fn(BucketRecord) -> Result<BucketRecord, BucketError>,
+    ) -> Result<BucketRecord, BucketError> {
         for _ in 0..COMMIT_ATTEMPTS_MAX {
             let (old, is_unchanged) = self.bucket_to_change(name)?;
-            let new = BucketRecord { acknowledge, ..old };
-            let value = new.encode();
-            let ops = vec![Op::Put { table: Table::Ctl, key: ctl::bucket(name), value }];
+            let new = change(old)?;
+            let put = |key, value| Op::Put { table: Table::Ctl, key, value };
+            let mode = new.mode().map(|mode| put(ctl::bucket_mode(new.id), mode));
+            let ops = [put(ctl::bucket(name), new.encode())].into_iter().chain(mode).collect();
             let outcome = self.commit_bucket_change(name, vec![is_unchanged], ops).await?;
             if outcome == CommitOutcome::Applied {
                 return Ok(new);
@@ -231,11 +280,17 @@ fn removal_ops(bucket: &BucketRecord) -> Vec<Op> {
         delete(ctl::bucket(&bucket.name)),
         delete(ctl::bucket_id(bucket.id)),
         delete(ctl::owned_bucket(bucket.owner, &bucket.name)),
-        Op::DeleteRange {
-            table: Table::Ctl,
-            range: KeyRange::prefix(&ctl::bucket_key_prefix(bucket.id)),
-        },
+        delete(ctl::bucket_mode(bucket.id)),
     ];
+    let prefixes = [
+        ctl::bucket_key_prefix(bucket.id),
+        ctl::bucket_config_prefix(bucket.id),
+        ctl::bucket_listed_config_prefix(bucket.id),
+    ];
+    ops.extend(
+        prefixes
+            .map(|prefix| Op::DeleteRange { table: Table::Ctl, range: KeyRange::prefix(&prefix) }),
+    );
     ops.extend(remove_bucket_counters(bucket.id));
     ops
 }

@@ -149,5 +149,6 @@ fn attributes(request: &CopyObject, source: &ObjectMetadata) -> ObjectAttributes
         TaggingDirective::Replace(tags) => tags.clone(),
     };
     let storage_class = request.storage_class.clone();
-    ObjectAttributes { headers, user_metadata, tags, storage_class }
+    let (lock, encryption) = (request.lock, request.encryption.clone());
+    ObjectAttributes { headers, user_metadata, tags, storage_class, lock, encryption }
 }

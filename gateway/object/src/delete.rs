@@ -7,7 +7,7 @@ use fail::fail_point;
 use gateway_meta::{CommitOutcome, Op, Table, VersionId, record::BucketRecord};
 
 use crate::{
-    DeleteError, DeleteObject, DeleteReceipt, ETagCondition, Fault,
+    Bucket, DeleteError, DeleteObject, DeleteReceipt, ETagCondition, Fault,
     accounting::UsageChange,
     conditions,
     engine::{CurrentRow, Engine},
@@ -43,7 +43,7 @@ impl Engine {
         Ok(outcomes)
     }
 
-    fn deletable_bucket(&self, name: &str) -> Result<std::sync::Arc<BucketRecord>, DeleteError> {
+    fn deletable_bucket(&self, name: &str) -> Result<std::sync::Arc<Bucket>, DeleteError> {
         self.find_bucket(name)?.ok_or_else(|| DeleteError::NoSuchBucket { bucket: name.to_owned() })
     }
 

@@ -19,8 +19,13 @@ use node_proto::Clock;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Fault, ObjectConfig, ObjectDeps, bucket::BucketCache, commit::Commits, data::DataPath,
-    gate::Gate, key_locks::KeyLocks, sequence::Sequencer,
+    Fault, ObjectConfig, ObjectDeps,
+    bucket::{Bucket, BucketCache, BucketConfigs},
+    commit::Commits,
+    data::DataPath,
+    gate::Gate,
+    key_locks::KeyLocks,
+    sequence::Sequencer,
 };
 
 /// Shared by all operations.
@@ -84,10 +89,14 @@ impl Engine {
     }
 
     /// Finds a bucket by name.
-    pub(crate) fn find_bucket(&self, name: &str) -> Result<Option<Arc<BucketRecord>>, Fault> {
+    pub(crate) fn find_bucket(&self, name: &str) -> Result<Option<Arc<Bucket>>, Fault> {
         let load = || {
-            let row = self.row(Table::Ctl, &key::ctl::bucket(name))?;
-            row.map(|row| decode::<BucketRecord>(&row)).transpose()
+            let Some(row) = self.row(Table::Ctl, &key::ctl::bucket(name))? else {
+                return Ok(None);
+            };
+            let record: BucketRecord = decode(&row)?;
+            let configs = BucketConfigs::load(&*self.meta, record.id)?;
+            Ok(Some(Bucket { record, configs }))
         };
         self.buckets.find(name, load)
     }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use gateway_meta::{
     VersionId,
-    record::{Body, BucketRecord, ObjectKind, PartTableEntry, StoredChecksum},
+    record::{Body, ObjectKind, PartTableEntry, StoredChecksum},
 };
 
 use crate::{
-    ByteStream, Fault, GetObject, ObjectInfo, ObjectRead, ObjectReadError, ObjectRef, PartInfo,
-    PartPage, ReadCondition, ResolvedRange,
+    Bucket, ByteStream, Fault, GetObject, ObjectInfo, ObjectRead, ObjectReadError, ObjectRef,
+    PartInfo, PartPage, ReadCondition, ResolvedRange,
     conditions::check_read,
     engine::Engine,
     limits::{PAGE_ENTRIES_MAX, READ_ATTEMPTS_MAX},
@@ -23,7 +23,7 @@ use crate::{
 
 /// A version that was found and may be read.
 pub(crate) struct Found {
-    pub(crate) bucket: Arc<BucketRecord>,
+    pub(crate) bucket: Arc<Bucket>,
     pub(crate) info: ObjectInfo,
 }
 
@@ -134,7 +134,7 @@ impl Engine {
         self.data.read(found.bucket.owner, metadata.body, metadata.len_bytes, range).await
     }
 
-    pub(crate) fn readable_bucket(&self, name: &str) -> Result<Arc<BucketRecord>, ObjectReadError> {
+    pub(crate) fn readable_bucket(&self, name: &str) -> Result<Arc<Bucket>, ObjectReadError> {
         self.find_bucket(name)?
             .ok_or_else(|| ObjectReadError::NoSuchBucket { bucket: name.to_owned() })
     }

@@ -47,6 +47,7 @@ mod worker;
 
 pub use accounting::{UsageCounter, UsageDrift};
 pub use api::*;
+pub use bucket::{Bucket, BucketConfig, BucketConfigs};
 pub use conditions::etag_text;
 pub use config::{ObjectConfig, ReadStrategy};
 pub use service::{ObjectDeps, ObjectService};

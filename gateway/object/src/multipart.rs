@@ -17,7 +17,7 @@ mod part;
 use bytes::Bytes;
 use gateway_meta::{
     BucketId, CommitOutcome, Guard, KeyRange, Op, Table, UploadId, key,
-    record::{PartRecord, Record, UploadRecord},
+    record::{Encryption, PartRecord, Record, UploadRecord},
 };
 
 use crate::{
@@ -69,6 +69,8 @@ impl Engine {
             tags: attributes.tags,
             storage_class: attributes.storage_class,
             checksum,
+            lock: attributes.lock,
+            encryption: Encryption::Managed,
         };
         let row_key = key::mpu(bucket.id, target.key.as_bytes(), upload);
         let guards =

@@ -17,7 +17,7 @@ use gateway_meta::{
 };
 
 use crate::{
-    Fault, ObjectWriteError, WriteCondition, WriteReceipt,
+    Bucket, Fault, ObjectWriteError, WriteCondition, WriteReceipt,
     accounting::UsageChange,
     conditions::{check_write, is_conditional},
     data::InFlight,
@@ -61,10 +61,7 @@ impl From<Fault> for PublishError {
 
 impl Engine {
     /// The bucket that a write goes to.
-    pub(crate) fn writable_bucket(
-        &self,
-        name: &str,
-    ) -> Result<Arc<BucketRecord>, ObjectWriteError> {
+    pub(crate) fn writable_bucket(&self, name: &str) -> Result<Arc<Bucket>, ObjectWriteError> {
         self.find_bucket(name)?.ok_or_else(|| no_such_bucket(name))
     }
 
@@ -160,5 +157,6 @@ pub(crate) fn receipt(record: &ObjectRecord, metadata: &ObjectMetadata) -> Write
         checksum: metadata.checksum.clone(),
         len_bytes: metadata.len_bytes,
         modified: record.modified,
+        encryption: metadata.encryption.clone(),
     }
 }

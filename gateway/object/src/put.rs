@@ -4,7 +4,10 @@ use fail::fail_point;
 use gateway_meta::{
     AccountId, Table,
     key::ctl,
-    record::{BucketRecord, ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, StoredChecksum},
+    record::{
+        BucketRecord, ChecksumAlgorithm, ChecksumType, ETag, Encryption, ObjectMetadata,
+        StoredChecksum,
+    },
 };
 
 use crate::{
@@ -92,6 +95,8 @@ impl Engine {
                 owner: writer,
                 upload: None,
                 body: written.body,
+                lock: attributes.lock,
+                encryption: Encryption::Managed,
             },
             guards: written.guards,
             ops: written.ops,

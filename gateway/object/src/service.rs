@@ -5,14 +5,14 @@ use std::sync::Arc;
 use futures::StreamExt;
 use gateway_meta::{
     MetaStore, TxIds, UploadId, VersionId,
-    record::{Acknowledge, BucketRecord},
+    record::{Acknowledge, BucketRecord, Versioning},
 };
 use gateway_seal::RootKey;
 use node_proto::{Clock, Layout, NodeId, ShardService};
 
 use crate::{
-    ByteStream, UsageDrift, accounting::audit, api::*, config::ObjectConfig, data::DataPath,
-    engine::Engine, gate::Pass,
+    Bucket, BucketConfig, ByteStream, UsageDrift, accounting::audit, api::*, config::ObjectConfig,
+    data::DataPath, engine::Engine, gate::Pass,
 };
 
 /// What the service is built from.
@@ -65,9 +65,54 @@ impl ObjectService {
     ///
     /// # Errors
     /// [`BucketError::NoSuchBucket`] or a fault.
-    pub async fn bucket(&self, name: &str) -> Result<BucketRecord, BucketError> {
+    pub async fn bucket(&self, name: &str) -> Result<Arc<Bucket>, BucketError> {
         let _pass = self.enter()?;
-        Ok(BucketRecord::clone(&*self.engine.bucket(name)?))
+        self.engine.bucket(name)
+    }
+
+    /// Sets one of a bucket's configurations, which replaces what was set before.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchBucket`] or a fault.
+    pub async fn put_config<C: BucketConfig>(
+        &self,
+        bucket: &str,
+        config: C,
+    ) -> Result<(), BucketError> {
+        let _pass = self.enter()?;
+        self.engine.put_config(bucket, &config).await
+    }
+
+    /// Removes one of a bucket's configurations, which need not be there.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchBucket`] or a fault.
+    pub async fn delete_config<C: BucketConfig>(&self, bucket: &str) -> Result<(), BucketError> {
+        let _pass = self.enter()?;
+        self.engine.delete_config::<C>(bucket).await
+    }
+
+    /// Says what becomes of replaced versions from now on.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchBucket`], [`BucketError::AlreadyVersioned`],
+    /// [`BucketError::ObjectLockNeedsVersioning`] or a fault.
+    pub async fn set_versioning(
+        &self,
+        bucket: &str,
+        versioning: Versioning,
+    ) -> Result<(), BucketError> {
+        let _pass = self.enter()?;
+        self.engine.set_versioning(bucket, versioning).await.map(drop)
+    }
+
+    /// Lets a bucket's versions be locked from now on. Cannot be taken back.
+    ///
+    /// # Errors
+    /// [`BucketError::NoSuchBucket`], [`BucketError::ObjectLockNeedsVersioning`] or a fault.
+    pub async fn enable_object_lock(&self, bucket: &str) -> Result<(), BucketError> {
+        let _pass = self.enter()?;
+        self.engine.enable_object_lock(bucket).await.map(drop)
     }
 
     /// Says when writes to a bucket are answered from now on; those under way may do as before.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use gateway_iam::{Action, Decision, Directory, Principal, Resource, authorize};
-use gateway_meta::record::BucketRecord;
+use gateway_object::Bucket;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use parking_lot::Mutex;
 use s3s::{
@@ -340,7 +340,7 @@ impl Adapter {
         operation: Operation,
         target: &Target,
         headers: &HeaderMap,
-    ) -> Outcome<Option<BucketRecord>> {
+    ) -> Outcome<Option<Arc<Bucket>>> {
         if operation.is_on_service() {
             return match authorize(principal, operation.action(), &Resource::Service) {
                 Decision::Allow => Ok(None),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gateway_iam::{Action, Decision, Directory, Principal, Resource, authorize, canonical_id};
-use gateway_meta::{AccountId, UploadId, VersionId, record::BucketRecord};
-use gateway_object::{ObjectRef, ObjectService, UploadRef};
+use gateway_meta::{AccountId, UploadId, VersionId};
+use gateway_object::{Bucket, ObjectRef, ObjectService, UploadRef};
 use http::HeaderMap;
 use parking_lot::Mutex;
 
@@ -45,7 +45,7 @@ pub(crate) struct Call<'a> {
     /// Scheme and host that the client used, for `Location`.
     pub(crate) origin: String,
     /// The bucket, for operations on an existing one.
-    pub(crate) bucket: Option<BucketRecord>,
+    pub(crate) bucket: Option<Arc<Bucket>>,
     /// The body, until it is taken. Behind a lock only because a body may move between threads but
     /// not be shared by them.
     pub(crate) payload: Mutex<Option<Payload>>,

@@ -61,6 +61,8 @@ codes! {
         "Your proposed upload is smaller than the minimum allowed object size.";
     IllegalLocationConstraint = "IllegalLocationConstraintException", BAD_REQUEST,
         "The specified location constraint is not the region of this server.";
+    IllegalVersioningConfiguration = "IllegalVersioningConfigurationException", BAD_REQUEST,
+        "The versioning configuration specified in the request is not valid.";
     IncompleteBody = "IncompleteBody", BAD_REQUEST,
         "You did not provide the number of bytes specified by the Content-Length HTTP header.";
     InsufficientStorage = "InsufficientStorage", INSUFFICIENT_STORAGE,
@@ -71,6 +73,8 @@ codes! {
         "The AWS Access Key Id you provided does not exist in our records.";
     InvalidArgument = "InvalidArgument", BAD_REQUEST, "Invalid Argument";
     InvalidBucketName = "InvalidBucketName", BAD_REQUEST, "The specified bucket is not valid.";
+    InvalidBucketState = "InvalidBucketState", CONFLICT,
+        "The request is not valid with the current state of the bucket.";
     InvalidDigest = "InvalidDigest", BAD_REQUEST, "The Content-MD5 you specified is not valid.";
     InvalidPart = "InvalidPart", BAD_REQUEST,
         "One or more of the specified parts could not be found. The part may not have been \

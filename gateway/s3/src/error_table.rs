@@ -235,6 +235,8 @@ impl From<BucketError> for Failure {
             }
             // The account was deleted after its key was looked up.
             E::NoSuchAccount => Self::new(Code::AccessDenied),
+            E::AlreadyVersioned => Self::new(Code::IllegalVersioningConfiguration),
+            E::ObjectLockNeedsVersioning => Self::new(Code::InvalidBucketState),
             E::Fault(fault) => fault.into(),
         }
     }

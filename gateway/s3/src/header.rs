@@ -14,7 +14,7 @@ use http::HeaderMap;
 use crate::{
     convert,
     error::{Code, Failure, Outcome},
-    percent,
+    lock_header, percent, sse,
 };
 
 /// Most tags of an object, which is S3's limit.
@@ -140,6 +140,8 @@ pub(crate) fn attributes(headers: &HeaderMap) -> Outcome<ObjectAttributes> {
         user_metadata: user_metadata(headers)?,
         tags: tags(headers)?.unwrap_or_default(),
         storage_class: storage_class(headers)?,
+        lock: lock_header::lock(headers)?,
+        encryption: sse::request(headers)?,
     })
 }
 

@@ -37,12 +37,14 @@ mod front;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod header;
+mod lock_header;
 mod operation;
 mod ops;
 mod percent;
 mod query;
 mod range;
 mod request_id;
+mod sse;
 mod stall;
 mod target;
 mod telemetry;

@@ -51,6 +51,54 @@ pub(crate) enum Operation {
     CompleteMultipartUpload,
     AbortMultipartUpload,
     ListParts,
+    PutBucketVersioning,
+    ListObjectVersions,
+    GetObjectLockConfiguration,
+    PutObjectLockConfiguration,
+    GetObjectRetention,
+    PutObjectRetention,
+    GetObjectLegalHold,
+    PutObjectLegalHold,
+    GetBucketLifecycleConfiguration,
+    PutBucketLifecycleConfiguration,
+    DeleteBucketLifecycle,
+    GetBucketEncryption,
+    PutBucketEncryption,
+    DeleteBucketEncryption,
+    GetBucketCors,
+    PutBucketCors,
+    DeleteBucketCors,
+    GetBucketWebsite,
+    PutBucketWebsite,
+    DeleteBucketWebsite,
+    GetBucketTagging,
+    PutBucketTagging,
+    DeleteBucketTagging,
+    GetBucketRequestPayment,
+    PutBucketRequestPayment,
+    GetBucketLogging,
+    PutBucketLogging,
+    GetBucketAccelerateConfiguration,
+    PutBucketAccelerateConfiguration,
+    GetBucketAbac,
+    PutBucketAbac,
+    GetBucketPolicy,
+    PutBucketPolicy,
+    DeleteBucketPolicy,
+    GetBucketPolicyStatus,
+    RenameObject,
+    GetBucketAnalyticsConfiguration,
+    PutBucketAnalyticsConfiguration,
+    DeleteBucketAnalyticsConfiguration,
+    ListBucketAnalyticsConfigurations,
+    GetBucketMetricsConfiguration,
+    PutBucketMetricsConfiguration,
+    DeleteBucketMetricsConfiguration,
+    ListBucketMetricsConfigurations,
+    GetBucketIntelligentTieringConfiguration,
+    PutBucketIntelligentTieringConfiguration,
+    DeleteBucketIntelligentTieringConfiguration,
+    ListBucketIntelligentTieringConfigurations,
 }
 
 impl Operation {
@@ -85,6 +133,62 @@ impl Operation {
             Self::CompleteMultipartUpload => "CompleteMultipartUpload",
             Self::AbortMultipartUpload => "AbortMultipartUpload",
             Self::ListParts => "ListParts",
+            Self::PutBucketVersioning => "PutBucketVersioning",
+            Self::ListObjectVersions => "ListObjectVersions",
+            Self::GetObjectLockConfiguration => "GetObjectLockConfiguration",
+            Self::PutObjectLockConfiguration => "PutObjectLockConfiguration",
+            Self::GetObjectRetention => "GetObjectRetention",
+            Self::PutObjectRetention => "PutObjectRetention",
+            Self::GetObjectLegalHold => "GetObjectLegalHold",
+            Self::PutObjectLegalHold => "PutObjectLegalHold",
+            Self::GetBucketLifecycleConfiguration => "GetBucketLifecycleConfiguration",
+            Self::PutBucketLifecycleConfiguration => "PutBucketLifecycleConfiguration",
+            Self::DeleteBucketLifecycle => "DeleteBucketLifecycle",
+            Self::GetBucketEncryption => "GetBucketEncryption",
+            Self::PutBucketEncryption => "PutBucketEncryption",
+            Self::DeleteBucketEncryption => "DeleteBucketEncryption",
+            Self::GetBucketCors => "GetBucketCors",
+            Self::PutBucketCors => "PutBucketCors",
+            Self::DeleteBucketCors => "DeleteBucketCors",
+            Self::GetBucketWebsite => "GetBucketWebsite",
+            Self::PutBucketWebsite => "PutBucketWebsite",
+            Self::DeleteBucketWebsite => "DeleteBucketWebsite",
+            Self::GetBucketTagging => "GetBucketTagging",
+            Self::PutBucketTagging => "PutBucketTagging",
+            Self::DeleteBucketTagging => "DeleteBucketTagging",
+            Self::GetBucketRequestPayment => "GetBucketRequestPayment",
+            Self::PutBucketRequestPayment => "PutBucketRequestPayment",
+            Self::GetBucketLogging => "GetBucketLogging",
+            Self::PutBucketLogging => "PutBucketLogging",
+            Self::GetBucketAccelerateConfiguration => "GetBucketAccelerateConfiguration",
+            Self::PutBucketAccelerateConfiguration => "PutBucketAccelerateConfiguration",
+            Self::GetBucketAbac => "GetBucketAbac",
+            Self::PutBucketAbac => "PutBucketAbac",
+            Self::GetBucketPolicy => "GetBucketPolicy",
+            Self::PutBucketPolicy => "PutBucketPolicy",
+            Self::DeleteBucketPolicy => "DeleteBucketPolicy",
+            Self::GetBucketPolicyStatus => "GetBucketPolicyStatus",
+            Self::RenameObject => "RenameObject",
+            Self::GetBucketAnalyticsConfiguration => "GetBucketAnalyticsConfiguration",
+            Self::PutBucketAnalyticsConfiguration => "PutBucketAnalyticsConfiguration",
+            Self::DeleteBucketAnalyticsConfiguration => "DeleteBucketAnalyticsConfiguration",
+            Self::ListBucketAnalyticsConfigurations => "ListBucketAnalyticsConfigurations",
+            Self::GetBucketMetricsConfiguration => "GetBucketMetricsConfiguration",
+            Self::PutBucketMetricsConfiguration => "PutBucketMetricsConfiguration",
+            Self::DeleteBucketMetricsConfiguration => "DeleteBucketMetricsConfiguration",
+            Self::ListBucketMetricsConfigurations => "ListBucketMetricsConfigurations",
+            Self::GetBucketIntelligentTieringConfiguration => {
+                "GetBucketIntelligentTieringConfiguration"
+            }
+            Self::PutBucketIntelligentTieringConfiguration => {
+                "PutBucketIntelligentTieringConfiguration"
+            }
+            Self::DeleteBucketIntelligentTieringConfiguration => {
+                "DeleteBucketIntelligentTieringConfiguration"
+            }
+            Self::ListBucketIntelligentTieringConfigurations => {
+                "ListBucketIntelligentTieringConfigurations"
+            }
         }
     }
 
@@ -95,7 +199,8 @@ impl Operation {
             Self::CreateBucket => Action::CreateBucket,
             Self::DeleteBucket => Action::DeleteBucket,
             Self::GetBucketLocation => Action::GetBucketLocation,
-            Self::GetBucketVersioning | Self::GetBucketAcl => Action::GetBucketConfiguration,
+            Self::GetBucketVersioning => Action::GetBucketVersioning,
+            Self::GetBucketAcl => Action::GetBucketAcl,
             Self::HeadBucket | Self::ListObjects | Self::ListObjectsV2 => Action::ListBucket,
             Self::ListMultipartUploads => Action::ListBucketMultipartUploads,
             Self::GetObject | Self::HeadObject | Self::GetObjectAcl => Action::GetObject,
@@ -106,13 +211,69 @@ impl Operation {
             | Self::CreateMultipartUpload
             | Self::UploadPart
             | Self::UploadPartCopy
-            | Self::CompleteMultipartUpload => Action::PutObject,
+            | Self::CompleteMultipartUpload
+            | Self::RenameObject => Action::PutObject,
             Self::DeleteObject | Self::DeleteObjects => Action::DeleteObject,
             Self::GetObjectTagging => Action::GetObjectTagging,
             Self::PutObjectTagging => Action::PutObjectTagging,
             Self::DeleteObjectTagging => Action::DeleteObjectTagging,
             Self::AbortMultipartUpload => Action::AbortMultipartUpload,
             Self::ListParts => Action::ListMultipartUploadParts,
+            Self::PutBucketVersioning => Action::PutBucketVersioning,
+            Self::ListObjectVersions => Action::ListBucketVersions,
+            Self::GetObjectLockConfiguration => Action::GetBucketObjectLockConfiguration,
+            Self::PutObjectLockConfiguration => Action::PutBucketObjectLockConfiguration,
+            Self::GetObjectRetention => Action::GetObjectRetention,
+            Self::PutObjectRetention => Action::PutObjectRetention,
+            Self::GetObjectLegalHold => Action::GetObjectLegalHold,
+            Self::PutObjectLegalHold => Action::PutObjectLegalHold,
+            Self::GetBucketLifecycleConfiguration => Action::GetLifecycleConfiguration,
+            Self::PutBucketLifecycleConfiguration | Self::DeleteBucketLifecycle => {
+                Action::PutLifecycleConfiguration
+            }
+            Self::GetBucketEncryption => Action::GetEncryptionConfiguration,
+            Self::PutBucketEncryption | Self::DeleteBucketEncryption => {
+                Action::PutEncryptionConfiguration
+            }
+            Self::GetBucketCors => Action::GetBucketCors,
+            Self::PutBucketCors | Self::DeleteBucketCors => Action::PutBucketCors,
+            Self::GetBucketWebsite => Action::GetBucketWebsite,
+            Self::PutBucketWebsite => Action::PutBucketWebsite,
+            Self::DeleteBucketWebsite => Action::DeleteBucketWebsite,
+            Self::GetBucketTagging => Action::GetBucketTagging,
+            Self::PutBucketTagging | Self::DeleteBucketTagging => Action::PutBucketTagging,
+            Self::GetBucketRequestPayment => Action::GetBucketRequestPayment,
+            Self::PutBucketRequestPayment => Action::PutBucketRequestPayment,
+            Self::GetBucketLogging => Action::GetBucketLogging,
+            Self::PutBucketLogging => Action::PutBucketLogging,
+            Self::GetBucketAccelerateConfiguration => Action::GetAccelerateConfiguration,
+            Self::PutBucketAccelerateConfiguration => Action::PutAccelerateConfiguration,
+            Self::GetBucketAbac => Action::GetBucketAbac,
+            Self::PutBucketAbac => Action::PutBucketAbac,
+            Self::GetBucketPolicy => Action::GetBucketPolicy,
+            Self::PutBucketPolicy => Action::PutBucketPolicy,
+            Self::DeleteBucketPolicy => Action::DeleteBucketPolicy,
+            Self::GetBucketPolicyStatus => Action::GetBucketPolicyStatus,
+            Self::GetBucketAnalyticsConfiguration | Self::ListBucketAnalyticsConfigurations => {
+                Action::GetAnalyticsConfiguration
+            }
+            Self::PutBucketAnalyticsConfiguration | Self::DeleteBucketAnalyticsConfiguration => {
+                Action::PutAnalyticsConfiguration
+            }
+            Self::GetBucketMetricsConfiguration | Self::ListBucketMetricsConfigurations => {
+                Action::GetMetricsConfiguration
+            }
+            Self::PutBucketMetricsConfiguration | Self::DeleteBucketMetricsConfiguration => {
+                Action::PutMetricsConfiguration
+            }
+            Self::GetBucketIntelligentTieringConfiguration
+            | Self::ListBucketIntelligentTieringConfigurations => {
+                Action::GetIntelligentTieringConfiguration
+            }
+            Self::PutBucketIntelligentTieringConfiguration
+            | Self::DeleteBucketIntelligentTieringConfiguration => {
+                Action::PutIntelligentTieringConfiguration
+            }
         }
     }
 
@@ -206,6 +367,54 @@ rows! {
     AbortMultipartUpload: DELETE Object Any ["uploadId"] [];
     CreateMultipartUpload: POST Object Any ["uploads"] [];
     CompleteMultipartUpload: POST Object Any ["uploadId"] [];
+    PutBucketVersioning: PUT Bucket Any ["versioning"] [];
+    ListObjectVersions: GET Bucket Any ["versions"] ["prefix" "delimiter" "key-marker" "version-id-marker" "max-keys" "encoding-type"];
+    GetObjectLockConfiguration: GET Bucket Any ["object-lock"] [];
+    PutObjectLockConfiguration: PUT Bucket Any ["object-lock"] [];
+    GetObjectRetention: GET Object Any ["retention"] ["versionId"];
+    PutObjectRetention: PUT Object Any ["retention"] ["versionId"];
+    GetObjectLegalHold: GET Object Any ["legal-hold"] ["versionId"];
+    PutObjectLegalHold: PUT Object Any ["legal-hold"] ["versionId"];
+    GetBucketLifecycleConfiguration: GET Bucket Any ["lifecycle"] [];
+    PutBucketLifecycleConfiguration: PUT Bucket Any ["lifecycle"] [];
+    DeleteBucketLifecycle: DELETE Bucket Any ["lifecycle"] [];
+    GetBucketEncryption: GET Bucket Any ["encryption"] [];
+    PutBucketEncryption: PUT Bucket Any ["encryption"] [];
+    DeleteBucketEncryption: DELETE Bucket Any ["encryption"] [];
+    GetBucketCors: GET Bucket Any ["cors"] [];
+    PutBucketCors: PUT Bucket Any ["cors"] [];
+    DeleteBucketCors: DELETE Bucket Any ["cors"] [];
+    GetBucketWebsite: GET Bucket Any ["website"] [];
+    PutBucketWebsite: PUT Bucket Any ["website"] [];
+    DeleteBucketWebsite: DELETE Bucket Any ["website"] [];
+    GetBucketTagging: GET Bucket Any ["tagging"] [];
+    PutBucketTagging: PUT Bucket Any ["tagging"] [];
+    DeleteBucketTagging: DELETE Bucket Any ["tagging"] [];
+    GetBucketRequestPayment: GET Bucket Any ["requestPayment"] [];
+    PutBucketRequestPayment: PUT Bucket Any ["requestPayment"] [];
+    GetBucketLogging: GET Bucket Any ["logging"] [];
+    PutBucketLogging: PUT Bucket Any ["logging"] [];
+    GetBucketAccelerateConfiguration: GET Bucket Any ["accelerate"] [];
+    PutBucketAccelerateConfiguration: PUT Bucket Any ["accelerate"] [];
+    GetBucketAbac: GET Bucket Any ["abac"] [];
+    PutBucketAbac: PUT Bucket Any ["abac"] [];
+    GetBucketPolicy: GET Bucket Any ["policy"] [];
+    PutBucketPolicy: PUT Bucket Any ["policy"] [];
+    DeleteBucketPolicy: DELETE Bucket Any ["policy"] [];
+    GetBucketPolicyStatus: GET Bucket Any ["policyStatus"] [];
+    RenameObject: PUT Object Any ["renameObject"] [];
+    GetBucketAnalyticsConfiguration: GET Bucket Any ["analytics" "id"] [];
+    PutBucketAnalyticsConfiguration: PUT Bucket Any ["analytics" "id"] [];
+    DeleteBucketAnalyticsConfiguration: DELETE Bucket Any ["analytics" "id"] [];
+    ListBucketAnalyticsConfigurations: GET Bucket Any ["analytics"] ["continuation-token"];
+    GetBucketMetricsConfiguration: GET Bucket Any ["metrics" "id"] [];
+    PutBucketMetricsConfiguration: PUT Bucket Any ["metrics" "id"] [];
+    DeleteBucketMetricsConfiguration: DELETE Bucket Any ["metrics" "id"] [];
+    ListBucketMetricsConfigurations: GET Bucket Any ["metrics"] ["continuation-token"];
+    GetBucketIntelligentTieringConfiguration: GET Bucket Any ["intelligent-tiering" "id"] [];
+    PutBucketIntelligentTieringConfiguration: PUT Bucket Any ["intelligent-tiering" "id"] [];
+    DeleteBucketIntelligentTieringConfiguration: DELETE Bucket Any ["intelligent-tiering" "id"] [];
+    ListBucketIntelligentTieringConfigurations: GET Bucket Any ["intelligent-tiering"] ["continuation-token"];
 }
 
 /// Every parameter that chooses an operation of S3 or changes what an operation works on.

@@ -27,7 +27,7 @@ pub(crate) async fn acknowledge(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<wire::Acknowledge>, ApiError> {
     let Path(name) = name?;
-    Ok(document(&state.objects.bucket(&name).await?))
+    Ok(document(&state.objects.bucket(&name).await?.record))
 }
 
 pub(crate) async fn set_acknowledge(

@@ -440,6 +440,8 @@ async fn buckets_are_told_when_to_acknowledge() {
         name: "logs".to_owned(),
         owner: gateway_meta::AccountId(owner),
         region: "us-east-1".to_owned(),
+        object_lock: false,
+        tags: Vec::new(),
     };
     operator.api.objects.create_bucket(bucket).await.expect("created");
     let path = "/buckets/logs/acknowledge";

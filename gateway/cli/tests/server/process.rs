@@ -238,10 +238,12 @@ impl Launch<'_> {
         let endpoints = self.machine.data().join("endpoints.json");
         let deadline = Instant::now() + WAIT_MAX;
         let found = loop {
+            // Endpoints are printed, in one write, after they were published.
+            let printed = fs::read_to_string(&self.stdout).unwrap_or_default();
             let found = fs::read(&endpoints)
                 .ok()
                 .and_then(|text| serde_json::from_slice::<Value>(&text).ok())
-                .filter(|found| found["pid"] == pid);
+                .filter(|found| found["pid"] == pid && printed.contains("Access key"));
             let ended = child.try_wait().expect("a child can be waited for");
             if found.is_some() || ended.is_some() || Instant::now() > deadline {
                 break found;

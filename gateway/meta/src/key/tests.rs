@@ -215,7 +215,7 @@ fn ctl_rows_have_golden_bytes() {
 #[test]
 fn tables_keep_their_names_and_places() {
     let names = crate::Table::ALL.map(crate::Table::name).join(" ");
-    assert_eq!(names, "cur ver mf inl mpu part pgidx intent gcq ctr meter ctl repair tx");
+    assert_eq!(names, "cur ver mf inl mpu part pgidx intent gcq ctr meter ctl repair tx nul");
     for (place, table) in crate::Table::ALL.into_iter().enumerate() {
         assert_eq!(table as usize, place);
     }

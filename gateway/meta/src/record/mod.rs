@@ -10,6 +10,7 @@
 
 mod availability;
 mod bucket;
+mod bucket_tags;
 mod device;
 mod gc;
 mod job;
@@ -33,7 +34,8 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use availability::{AvailabilityRecord, DeviceAvailability};
-pub use bucket::{Acknowledge, BucketRecord};
+pub use bucket::{Acknowledge, BucketRecord, Versioning};
+pub use bucket_tags::BucketTagsRecord;
 pub use device::{DeviceRecord, RebuildState};
 pub use gc::GcRecord;
 pub use job::{JobKind, JobRecord, JobState};
@@ -44,8 +46,8 @@ pub use lease::LeaseRecord;
 pub use manifest::{InlineRecord, ManifestPage, PartTableEntry, PartTablePage, StripeRecord};
 pub use node::{Membership, NodeRecord};
 pub use object::{
-    Body, ChecksumAlgorithm, ChecksumType, ETag, ObjectKind, ObjectMetadata, ObjectRecord,
-    StoredChecksum, SystemHeaders,
+    Body, ChecksumAlgorithm, ChecksumType, ETag, Encryption, KmsEncryption, ObjectKind, ObjectLock,
+    ObjectMetadata, ObjectRecord, Retention, RetentionMode, StoredChecksum, SystemHeaders,
 };
 pub use outcome::OutcomeRecord;
 pub use part::PartRecord;

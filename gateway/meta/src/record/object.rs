@@ -21,11 +21,15 @@
 //! | `owner` | varint |
 //! | `upload` | option of 16 bytes |
 //! | `body` | `0` empty, or `1` inline, `2` stripes, `3` parts and the manifest id as varint |
+//! | `lock` | `retention` option of: `0` governance or `1` compliance, Unix milliseconds as varint; `legal_hold` option of bool |
+//! | `encryption` | `0` managed; `1` KMS: `key_id` string, `sealed_key` bytes, `context` option of string, `bucket_key` bool; `2` customer: `salt` 16 bytes, `check` 32 bytes |
+//!
+//! Version 1 had neither `lock` nor `encryption`: not locked, managed.
 
 use node_proto::{ManifestId, UnixMillis};
 use serde::{Deserialize, Serialize};
 
-use super::Record;
+use super::{DecodeRecordError, Record, decode_version};
 use crate::{AccountId, UploadId, VersionId};
 
 /// One version of an object, in `cur` while it is the newest and in `ver` afterwards.
@@ -74,6 +78,68 @@ pub struct ObjectMetadata {
     pub upload: Option<UploadId>,
     /// Where the bytes are.
     pub body: Body,
+    /// What keeps the version from being deleted.
+    pub lock: ObjectLock,
+    /// Whose keys the bytes are sealed under.
+    pub encryption: Encryption,
+}
+
+/// What keeps a version from being deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectLock {
+    /// Until when, and how firmly.
+    pub retention: Option<Retention>,
+    /// Whether it is held without an end; `None` if nobody ever said.
+    pub legal_hold: Option<bool>,
+}
+
+/// A retention period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// How firmly.
+    pub mode: RetentionMode,
+    /// Its end.
+    pub until: UnixMillis,
+}
+
+/// How firmly a version is retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RetentionMode {
+    /// Who has the permission may bypass it.
+    Governance,
+    /// Nobody may.
+    Compliance,
+}
+
+/// Whose keys a version is sealed under, besides the bucket's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encryption {
+    /// Nobody else's: SSE-S3.
+    #[default]
+    Managed,
+    /// A key service's: SSE-KMS.
+    Kms(Box<KmsEncryption>),
+    /// The client's, which is not stored: SSE-C.
+    Customer {
+        /// Random.
+        salt: [u8; 16],
+        /// What salt and key hash to, so that another key is refused.
+        check: [u8; 32],
+    },
+}
+
+/// A version's key as the key service sealed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KmsEncryption {
+    /// The key service's key.
+    pub key_id: String,
+    /// The version's key, sealed under it.
+    #[serde(with = "serde_bytes")]
+    pub sealed_key: Vec<u8>,
+    /// The encryption context as the client gave it: JSON, in base64.
+    pub context: Option<String>,
+    /// Whether the client asked for a bucket key.
+    pub bucket_key: bool,
 }
 
 /// Where a body's bytes are.
@@ -156,4 +222,73 @@ pub struct SystemHeaders {
 
 impl Record for ObjectRecord {
     const NAME: &'static str = "object record";
+    const VERSION: u8 = 2;
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeRecordError> {
+        match bytes.first() {
+            Some(&ObjectV1::VERSION) => ObjectV1::decode(bytes).map(Self::from),
+            _ => decode_version(bytes),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ObjectV1 {
+    version: VersionId,
+    seq: u128,
+    modified: UnixMillis,
+    kind: ObjectKindV1,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ObjectKindV1 {
+    Object(Box<ObjectMetadataV1>),
+    DeleteMarker,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ObjectMetadataV1 {
+    len_bytes: u64,
+    etag: ETag,
+    checksum: Option<StoredChecksum>,
+    headers: SystemHeaders,
+    user_metadata: Vec<(String, String)>,
+    tags: Vec<(String, String)>,
+    storage_class: String,
+    owner: AccountId,
+    upload: Option<UploadId>,
+    body: Body,
+}
+
+impl Record for ObjectV1 {
+    const NAME: &'static str = "object record";
+}
+
+impl From<ObjectV1> for ObjectRecord {
+    fn from(old: ObjectV1) -> Self {
+        let kind = match old.kind {
+            ObjectKindV1::Object(metadata) => ObjectKind::Object(Box::new((*metadata).into())),
+            ObjectKindV1::DeleteMarker => ObjectKind::DeleteMarker,
+        };
+        Self { version: old.version, seq: old.seq, modified: old.modified, kind }
+    }
+}
+
+impl From<ObjectMetadataV1> for ObjectMetadata {
+    fn from(old: ObjectMetadataV1) -> Self {
+        Self {
+            len_bytes: old.len_bytes,
+            etag: old.etag,
+            checksum: old.checksum,
+            headers: old.headers,
+            user_metadata: old.user_metadata,
+            tags: old.tags,
+            storage_class: old.storage_class,
+            owner: old.owner,
+            upload: old.upload,
+            body: old.body,
+            lock: ObjectLock::default(),
+            encryption: Encryption::Managed,
+        }
+    }
 }

@@ -133,7 +133,7 @@ fn kind(table: Table) -> Kind {
         | Table::Gcq
         | Table::Meter
         | Table::Repair => Kind::Scanned,
-        Table::Intent | Table::Ctr | Table::Ctl | Table::Tx => Kind::LookedUp,
+        Table::Intent | Table::Ctr | Table::Ctl | Table::Tx | Table::Nul => Kind::LookedUp,
         // Nine tenths of a manifest page are hashes and wrapped keys.
         Table::Mf | Table::Inl => Kind::Sealed,
     }

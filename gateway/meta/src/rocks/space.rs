@@ -76,7 +76,8 @@ fn adds_content(batch: &Batch) -> bool {
             | Table::Meter
             | Table::Ctl
             | Table::Repair
-            | Table::Tx => false,
+            | Table::Tx
+            | Table::Nul => false,
         },
         Op::Delete { .. } | Op::Add { .. } | Op::DeleteRange { .. } => false,
     })

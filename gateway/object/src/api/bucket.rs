@@ -11,6 +11,10 @@ pub struct CreateBucket {
     pub owner: AccountId,
     /// Location constraint; empty means `us-east-1`.
     pub region: String,
+    /// Whether versions can be locked, which enables versioning as well.
+    pub object_lock: bool,
+    /// Its tags; the service validates them.
+    pub tags: Vec<(String, String)>,
 }
 
 /// Lists an account's buckets by name.

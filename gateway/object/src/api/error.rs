@@ -283,6 +283,12 @@ pub enum BucketError {
     /// The account that should own the bucket does not exist.
     #[error("the account does not exist")]
     NoSuchAccount,
+    /// Versioning, once enabled, can only be suspended.
+    #[error("the bucket was versioned already")]
+    AlreadyVersioned,
+    /// Object lock and versioning that is not enabled exclude each other.
+    #[error("object lock needs versioning")]
+    ObjectLockNeedsVersioning,
     /// Not the request's fault.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -2,6 +2,7 @@
 
 mod body;
 mod bucket;
+mod encryption;
 mod error;
 mod job;
 mod list;
@@ -14,6 +15,7 @@ pub use body::{
     MalformedTrailer,
 };
 pub use bucket::{BucketPage, CreateBucket, ListBuckets};
+pub use encryption::{CustomerKey, EncryptionRequest};
 pub use error::{
     BucketError, DeleteError, DigestKind, Fault, InvalidPart, ListError, MultipartError,
     ObjectReadError, ObjectWriteError, TaggingError,

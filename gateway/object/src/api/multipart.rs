@@ -6,7 +6,10 @@ use gateway_meta::{
 };
 use node_proto::UnixMillis;
 
-use super::{CopySource, IncomingBody, ObjectAttributes, ObjectRef, RangeRequest, WriteCondition};
+use super::{
+    CopySource, CustomerKey, IncomingBody, ObjectAttributes, ObjectRef, RangeRequest,
+    WriteCondition,
+};
 
 /// Starts an upload.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct UploadPart {
     pub number: u16,
     /// Its bytes.
     pub body: IncomingBody,
+    /// The client's key, for an upload that was started with it.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// Stores a part copied from an object.
@@ -52,6 +57,8 @@ pub struct UploadPartCopy {
     pub source: CopySource,
     /// Which of them; must lie within the source.
     pub range: Option<RangeRequest>,
+    /// The client's key, for an upload that was started with it.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// What a stored part is told by.
@@ -94,6 +101,8 @@ pub struct CompleteUpload {
     pub checksum_type: Option<ChecksumType>,
     /// `x-amz-mp-object-size`: the length the object must have.
     pub object_len_bytes: Option<u64>,
+    /// The client's key, if it says it again.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// Lists the parts of an upload.

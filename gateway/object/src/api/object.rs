@@ -2,11 +2,14 @@
 
 use gateway_meta::{
     AccountId, VersionId,
-    record::{ChecksumAlgorithm, ETag, ObjectMetadata, StoredChecksum, SystemHeaders},
+    record::{
+        ChecksumAlgorithm, ETag, Encryption, ObjectLock, ObjectMetadata, StoredChecksum,
+        SystemHeaders,
+    },
 };
 use node_proto::UnixMillis;
 
-use super::{ByteStream, IncomingBody};
+use super::{ByteStream, CustomerKey, EncryptionRequest, IncomingBody};
 
 /// Names an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,10 @@ pub struct ObjectAttributes {
     pub tags: Vec<(String, String)>,
     /// Storage class; empty means `STANDARD`.
     pub storage_class: String,
+    /// What shall keep the version from being deleted; the bucket's default where not said.
+    pub lock: ObjectLock,
+    /// Whose keys the bytes shall be sealed under.
+    pub encryption: EncryptionRequest,
 }
 
 /// `If-Match` or `If-None-Match`.
@@ -81,7 +88,7 @@ pub struct PutObject {
 pub struct WriteReceipt {
     /// Its entity tag.
     pub etag: ETag,
-    /// Its version; [`VersionId::Null`] in unversioned buckets.
+    /// Its version; [`VersionId::Null`] where none was made.
     pub version: VersionId,
     /// Its checksum.
     pub checksum: Option<StoredChecksum>,
@@ -89,6 +96,8 @@ pub struct WriteReceipt {
     pub len_bytes: u64,
     /// When it was stored.
     pub modified: UnixMillis,
+    /// Whose keys it is sealed under.
+    pub encryption: Encryption,
 }
 
 /// A wanted byte range, not yet resolved against a length.
@@ -130,6 +139,8 @@ pub struct GetObject {
     pub part_number: Option<u16>,
     /// Conditions on the version found.
     pub condition: ReadCondition,
+    /// The client's key, for what is sealed under it.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// A version and its metadata.
@@ -167,6 +178,8 @@ pub struct CopySource {
     pub version: Option<VersionId>,
     /// Conditions on it.
     pub condition: ReadCondition,
+    /// The client's key, for a source that is sealed under it.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// Whether a copy keeps the source's attributes.
@@ -209,6 +222,10 @@ pub struct CopyObject {
     pub storage_class: String,
     /// The checksum to compute; `None` keeps the source's algorithm.
     pub checksum: Option<ChecksumAlgorithm>,
+    /// What shall keep the copy from being deleted. Never copied.
+    pub lock: ObjectLock,
+    /// Whose keys the copy shall be sealed under. Never copied.
+    pub encryption: EncryptionRequest,
     /// Guards on the live target.
     pub condition: WriteCondition,
 }
@@ -227,10 +244,13 @@ pub struct CopyReceipt {
 pub struct DeleteObject {
     /// Which.
     pub target: ObjectRef,
-    /// Which version; `None` deletes the live object of an unversioned bucket.
+    /// Which version, for good; `None` puts a delete marker on top, or deletes the live object of
+    /// an unversioned bucket.
     pub version: Option<VersionId>,
     /// The live object must match.
     pub if_match: Option<ETagCondition>,
+    /// Whether retention in governance mode does not count.
+    pub bypass_governance: bool,
 }
 
 /// What a deletion did.

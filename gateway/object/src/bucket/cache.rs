@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use gateway_meta::record::BucketRecord;
 use parking_lot::Mutex;
 
+use super::Bucket;
 use crate::Fault;
 
 /// Independently locked parts of the cache. Chosen: a change of unknown outcome costs one of 256
@@ -32,7 +32,7 @@ pub(crate) struct BucketCache {
 
 #[derive(Default)]
 struct Stripe {
-    entries: HashMap<String, Arc<BucketRecord>>,
+    entries: HashMap<String, Arc<Bucket>>,
     /// Changes announced and not finished.
     changes: u64,
     /// Grows with every change, so that a row read before a change is not kept after it.
@@ -58,8 +58,8 @@ impl BucketCache {
     pub(crate) fn find(
         &self,
         name: &str,
-        load: impl FnOnce() -> Result<Option<BucketRecord>, Fault>,
-    ) -> Result<Option<Arc<BucketRecord>>, Fault> {
+        load: impl FnOnce() -> Result<Option<Bucket>, Fault>,
+    ) -> Result<Option<Arc<Bucket>>, Fault> {
         let stripe = self.stripe(name);
         let generation = {
             let stripe = stripe.lock();
@@ -109,21 +109,28 @@ impl BucketChange<'_> {
 
 #[cfg(test)]
 mod tests {
-    use gateway_meta::{AccountId, BucketId};
+    use gateway_meta::{
+        AccountId, BucketId,
+        record::{Acknowledge, BucketRecord, Versioning},
+    };
     use node_proto::UnixMillis;
 
     use super::*;
+    use crate::bucket::BucketConfigs;
 
-    fn record(id: u64) -> BucketRecord {
-        BucketRecord {
+    fn record(id: u64) -> Bucket {
+        let record = BucketRecord {
             id: BucketId(id),
             name: "name".to_owned(),
             owner: AccountId::ROOT,
             created: UnixMillis(0),
             region: String::new(),
             key_epoch: 1,
-            acknowledge: gateway_meta::record::Acknowledge::All,
-        }
+            acknowledge: Acknowledge::All,
+            versioning: Versioning::Never,
+            object_lock: false,
+        };
+        Bucket { record, configs: BucketConfigs::default() }
     }
 
     /// What a find answers when the store holds bucket `stored`.

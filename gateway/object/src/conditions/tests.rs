@@ -23,6 +23,8 @@ fn info() -> ObjectInfo {
             owner: AccountId::ROOT,
             upload: None,
             body: Body::Empty,
+            lock: Default::default(),
+            encryption: Default::default(),
         },
     }
 }

@@ -124,6 +124,8 @@ fn record() -> ObjectRecord {
             owner: AccountId(1),
             upload: None,
             body: Body::Empty,
+            lock: Default::default(),
+            encryption: Default::default(),
         })),
     }
 }

@@ -77,6 +77,8 @@ pub(super) fn assemble(
             owner: upload.initiator,
             upload: Some(request.upload.upload),
             body: Body::Empty,
+            lock: upload.lock,
+            encryption: upload.encryption.clone(),
         },
         entries,
         unused: unused.into_values().cloned().collect(),

@@ -26,7 +26,7 @@ impl Engine {
         &self,
         request: UploadPart,
     ) -> Result<PartReceipt, ObjectWriteError> {
-        let UploadPart { upload, number, mut body } = request;
+        let UploadPart { upload, number, mut body, .. } = request;
         check_part_number(number)?;
         let bucket = self.writable_bucket(&upload.target.bucket)?;
         let record = self.upload_record(bucket.id, &upload)?;
@@ -40,7 +40,7 @@ impl Engine {
         &self,
         request: UploadPartCopy,
     ) -> Result<PartReceipt, ObjectWriteError> {
-        let UploadPartCopy { upload, number, source, range } = request;
+        let UploadPartCopy { upload, number, source, range, .. } = request;
         check_part_number(number)?;
         let bucket = self.writable_bucket(&upload.target.bucket)?;
         let record = self.upload_record(bucket.id, &upload)?;

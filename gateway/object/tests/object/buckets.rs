@@ -60,7 +60,12 @@ async fn objects_and_uploads_keep_a_bucket() {
     let service = &harness.service;
     harness.put("key", b"bytes").await;
     assert!(matches!(service.delete_bucket(BUCKET).await, Err(BucketError::NotEmpty)));
-    let delete = DeleteObject { target: object("key"), version: None, if_match: None };
+    let delete = DeleteObject {
+        target: object("key"),
+        version: None,
+        if_match: None,
+        bypass_governance: false,
+    };
     service.delete_object(delete).await.unwrap();
     let upload = harness.create_upload("key").await;
     assert!(matches!(service.delete_bucket(BUCKET).await, Err(BucketError::NotEmpty)));
@@ -105,7 +110,7 @@ async fn a_bucket_may_be_told_not_to_wait_for_every_shard() {
     let service = &harness.service;
     assert_eq!(service.bucket(BUCKET).await.unwrap().acknowledge, Acknowledge::All);
     let set = service.set_acknowledge(BUCKET, Acknowledge::DataPlusOne).await.unwrap();
-    assert_eq!(set, service.bucket(BUCKET).await.unwrap());
+    assert_eq!(set, service.bucket(BUCKET).await.unwrap().record);
     assert_eq!(set.acknowledge, Acknowledge::DataPlusOne);
     let bytes = vec![7; 100_000];
     harness.put("key", &bytes).await;

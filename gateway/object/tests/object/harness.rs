@@ -116,7 +116,8 @@ impl Harness {
         number: u16,
         bytes: &[u8],
     ) -> Result<PartReceipt, ObjectWriteError> {
-        let request = UploadPart { upload: upload.clone(), number, body: body(bytes) };
+        let request =
+            UploadPart { upload: upload.clone(), number, body: body(bytes), customer_key: None };
         self.service.upload_part(request).await
     }
 
@@ -143,7 +144,13 @@ pub(crate) fn upload_ref(key: &str, upload: UploadId) -> UploadRef {
 }
 
 pub(crate) fn create_bucket(name: &str, owner: AccountId) -> CreateBucket {
-    CreateBucket { name: name.to_owned(), owner, region: String::new() }
+    CreateBucket {
+        name: name.to_owned(),
+        owner,
+        region: String::new(),
+        object_lock: false,
+        tags: Vec::new(),
+    }
 }
 
 pub(crate) fn put_request(key: &str, bytes: &[u8]) -> PutObject {
@@ -163,6 +170,7 @@ pub(crate) fn get_request(key: &str) -> GetObject {
         range: None,
         part_number: None,
         condition: ReadCondition::default(),
+        customer_key: None,
     }
 }
 
@@ -191,6 +199,7 @@ pub(crate) fn complete_request(
         checksum: None,
         checksum_type: None,
         object_len_bytes: None,
+        customer_key: None,
     }
 }
 

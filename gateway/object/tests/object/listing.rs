@@ -80,7 +80,12 @@ async fn pages_continue_whatever_was_written_in_between() {
     let harness = with_keys(&["a", "b/1", "c", "d"]).await;
     let (_, next) = page(&harness, list("", "/", None, 2)).await;
     for key in ["b/1", "c"] {
-        let delete = DeleteObject { target: object(key), version: None, if_match: None };
+        let delete = DeleteObject {
+            target: object(key),
+            version: None,
+            if_match: None,
+            bypass_governance: false,
+        };
         harness.service.delete_object(delete).await.unwrap();
     }
     harness.put("b/0", b"").await;

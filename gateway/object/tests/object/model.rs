@@ -163,6 +163,7 @@ impl Pair {
                 object: object(source),
                 version: None,
                 condition: ReadCondition::default(),
+                customer_key: None,
             },
             target: object(target),
             writer: OWNER,
@@ -173,6 +174,8 @@ impl Pair {
             tagging: TaggingDirective::Copy,
             storage_class: String::new(),
             checksum: None,
+            lock: Default::default(),
+            encryption: Default::default(),
             condition: self.condition(target, condition),
         };
         let found = self.harness.service.copy_object(request).await;
@@ -194,7 +197,8 @@ impl Pair {
             Some(_) => self.model.judge(key, condition),
             None => Verdict::Done,
         };
-        let request = DeleteObject { target: object(key), version: None, if_match };
+        let request =
+            DeleteObject { target: object(key), version: None, if_match, bypass_governance: false };
         let found = match self.harness.service.delete_object(request).await {
             Ok(_) => Verdict::Done,
             Err(DeleteError::PreconditionFailed) => Verdict::PreconditionFailed,
@@ -208,8 +212,12 @@ impl Pair {
     }
 
     async fn delete_many(&mut self, keys: &[String]) {
-        let request =
-            |key: &String| DeleteObject { target: object(key), version: None, if_match: None };
+        let request = |key: &String| DeleteObject {
+            target: object(key),
+            version: None,
+            if_match: None,
+            bypass_governance: false,
+        };
         let requests = keys.iter().map(request).collect();
         let outcomes = self.harness.service.delete_objects(BUCKET, requests).await.unwrap();
         assert_eq!(outcomes.len(), keys.len());

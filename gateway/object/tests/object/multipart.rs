@@ -85,6 +85,7 @@ async fn the_upload_attributes_become_the_objects() {
         user_metadata: vec![("a".to_owned(), "1".to_owned())],
         tags: vec![("t".to_owned(), "1".to_owned())],
         storage_class: "GLACIER_IR".to_owned(),
+        ..Default::default()
     };
     let create = CreateUpload { attributes, ..create_upload("key") };
     let upload = harness.service.create_upload(create).await.unwrap();
@@ -269,8 +270,10 @@ async fn parts_are_copied_from_ranges_of_objects() {
                 object: object("source"),
                 version: None,
                 condition: ReadCondition::default(),
+                customer_key: None,
             },
             range,
+            customer_key: None,
         };
         harness.service.upload_part_copy(request).await
     };
@@ -368,7 +371,7 @@ async fn parts_agree_with_the_uploads_checksum() {
         let mut body = body(b"123456789");
         let expected = Some(ExpectedChecksum::Value(value.to_vec()));
         body.expected.checksum = Some(ChecksumRequest { algorithm, expected });
-        let request = UploadPart { upload: upload.clone(), number: 1, body };
+        let request = UploadPart { upload: upload.clone(), number: 1, body, customer_key: None };
         harness.service.upload_part(request).await
     };
     part(ChecksumAlgorithm::Crc32c, &[0xe3, 0x06, 0x92, 0x83]).await.unwrap();

@@ -29,6 +29,7 @@ fn copy_request(source: &str, target: &str) -> CopyObject {
             object: object(source),
             version: None,
             condition: ReadCondition::default(),
+            customer_key: None,
         },
         target: object(target),
         writer: OWNER,
@@ -36,12 +37,14 @@ fn copy_request(source: &str, target: &str) -> CopyObject {
         tagging: TaggingDirective::Copy,
         storage_class: String::new(),
         checksum: None,
+        lock: Default::default(),
+        encryption: Default::default(),
         condition: WriteCondition::default(),
     }
 }
 
 fn delete_request(key: &str) -> DeleteObject {
-    DeleteObject { target: object(key), version: None, if_match: None }
+    DeleteObject { target: object(key), version: None, if_match: None, bypass_governance: false }
 }
 
 #[tokio::test]
@@ -68,6 +71,7 @@ async fn attributes_are_kept() {
         user_metadata: pairs(&[("b", "2"), ("a", "1")]),
         tags: pairs(&[("z", "26"), ("y", "")]),
         storage_class: "STANDARD_IA".to_owned(),
+        ..Default::default()
     };
     let request = PutObject { attributes: attributes.clone(), ..put_request("key", b"x") };
     let receipt = harness.service.put_object(request).await.unwrap();
@@ -215,6 +219,7 @@ async fn a_copy_has_the_bytes_and_what_the_directives_say() {
         user_metadata: pairs(&[("a", "1")]),
         tags: pairs(&[("t", "1")]),
         storage_class: "STANDARD_IA".to_owned(),
+        ..Default::default()
     };
     let bytes = sample(100_000, 5);
     let put = PutObject { attributes, ..put_request("source", &bytes) };

@@ -191,7 +191,7 @@ async fn a_bucket_is_never_deleted_under_a_write() {
 }
 
 fn delete_request(key: &str) -> DeleteObject {
-    DeleteObject { target: object(key), version: None, if_match: None }
+    DeleteObject { target: object(key), version: None, if_match: None, bypass_governance: false }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,8 +79,13 @@ impl Gateway {
         // So that a few bytes make a part.
         let config = ObjectConfig { part_len_bytes_min: 4, ..ObjectConfig::default() };
         let service = ObjectService::open(deps, config).await.expect("a store in memory opens");
-        let bucket =
-            CreateBucket { name: BUCKET.to_owned(), owner: AccountId::ROOT, region: String::new() };
+        let bucket = CreateBucket {
+            name: BUCKET.to_owned(),
+            owner: AccountId::ROOT,
+            region: String::new(),
+            object_lock: false,
+            tags: Vec::new(),
+        };
         service.create_bucket(bucket).await.expect("the store is empty");
         let config = S3EdgeConfig::default();
         let edge = S3Edge::new(service.clone(), directory, clock_of_edge, config);

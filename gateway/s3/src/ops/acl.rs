@@ -26,6 +26,7 @@ pub(super) async fn get_object_acl(call: Call<'_>) -> Outcome<Answer> {
         range: None,
         part_number: None,
         condition: ReadCondition::default(),
+        customer_key: None,
     };
     call.gateway.service.head_object(request).await?;
     get_bucket_acl(call)

@@ -9,7 +9,7 @@ use crate::{
     call::Call,
     convert,
     error::{Code, Failure, Outcome},
-    header,
+    header, sse,
     xml::Writer,
 };
 
@@ -33,6 +33,7 @@ pub(super) async fn get_object_attributes(call: Call<'_>) -> Outcome<Answer> {
         range: None,
         part_number: None,
         condition: header::read_condition(&call.headers)?,
+        customer_key: sse::customer_key(&call.headers)?,
     };
     // At most 1,000, so it fits.
     let limit = usize::try_from(limit).unwrap_or_default();

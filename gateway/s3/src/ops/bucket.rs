@@ -97,6 +97,8 @@ pub(super) async fn create_bucket(call: Call<'_>) -> Outcome<Answer> {
         name: call.target.bucket().to_owned(),
         owner: call.account,
         region: if here == DEFAULT_REGION { String::new() } else { here.clone() },
+        object_lock: false,
+        tags: Vec::new(),
     };
     call.gateway.service.create_bucket(request).await?;
     let mut answer = Answer::empty(StatusCode::OK);

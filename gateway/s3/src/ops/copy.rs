@@ -13,7 +13,7 @@ use crate::{
     call::Call,
     convert,
     error::{Code, Failure, Outcome},
-    header, percent, range,
+    header, lock_header, percent, range, sse,
     xml::Writer,
 };
 
@@ -29,6 +29,8 @@ pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
         tagging: tagging_directive(&call)?,
         storage_class: header::storage_class(&call.headers)?,
         checksum: declared_algorithm(&call.headers)?,
+        lock: lock_header::lock(&call.headers)?,
+        encryption: sse::request(&call.headers)?,
         condition: header::write_condition(&call.headers)?,
     };
     let copied = call.gateway.service.copy_object(request).await;
@@ -62,7 +64,13 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
     let upload = call.upload()?;
     let source = source(&call).await?;
     let source_key = source.object.key.clone();
-    let request = UploadPartCopy { upload, number, source, range };
+    let request = UploadPartCopy {
+        upload,
+        number,
+        source,
+        range,
+        customer_key: sse::customer_key(&call.headers)?,
+    };
     let copied = call.gateway.service.upload_part_copy(request).await;
     let receipt = copied.map_err(|error| refused(error, source_key))?;
     let mut xml = Writer::rooted("CopyPartResult");
@@ -94,7 +102,12 @@ async fn source(call: &Call<'_>) -> Outcome<CopySource> {
     let text = header::text(&call.headers, "x-amz-copy-source")?.unwrap_or_default();
     let (object, version) = parse_source(text)?;
     call.allow_elsewhere(Action::GetObject, &object.bucket).await?;
-    Ok(CopySource { object, version, condition: header::source_condition(&call.headers)? })
+    Ok(CopySource {
+        object,
+        version,
+        condition: header::source_condition(&call.headers)?,
+        customer_key: sse::source_customer_key(&call.headers)?,
+    })
 }
 
 fn parse_source(text: &str) -> Outcome<(ObjectRef, Option<gateway_meta::VersionId>)> {

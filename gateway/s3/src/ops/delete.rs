@@ -8,7 +8,7 @@ use crate::{
     call::Call,
     convert,
     error::{Code, Failure, Outcome},
-    header,
+    header, lock_header,
     xml::{Element, Writer},
 };
 
@@ -25,6 +25,7 @@ pub(super) async fn delete_object(call: Call<'_>) -> Outcome<Answer> {
         target: call.object(),
         version: call.version()?,
         if_match: header::write_condition(&call.headers)?.if_match,
+        bypass_governance: lock_header::bypasses_governance(&call.headers)?,
     };
     let receipt = call.gateway.service.delete_object(request).await?;
     let mut answer = Answer::empty(StatusCode::NO_CONTENT);
@@ -49,11 +50,12 @@ pub(super) async fn delete_objects(call: Call<'_>) -> Outcome<Answer> {
     if wanted.is_empty() || wanted.len() > OBJECTS_MAX {
         return Err(Failure::new(Code::MalformedXml));
     }
+    let bypass = lock_header::bypasses_governance(&call.headers)?;
     let bucket = call.target.bucket();
     // What cannot be asked of the service fails alone; the rest goes on.
     let (asked, refused): (Vec<&Wanted>, Vec<&Wanted>) =
         wanted.iter().partition(|wanted| wanted.version.is_ok());
-    let requests = asked.iter().map(|wanted| wanted.request(bucket)).collect();
+    let requests = asked.iter().map(|wanted| wanted.request(bucket, bypass)).collect();
     let results = call.gateway.service.delete_objects(bucket, requests).await?;
     let mut xml = Writer::rooted("DeleteResult");
     for (wanted, result) in asked.iter().zip(results) {
@@ -99,11 +101,12 @@ impl Wanted {
         })
     }
 
-    fn request(&self, bucket: &str) -> DeleteObject {
+    fn request(&self, bucket: &str, bypass_governance: bool) -> DeleteObject {
         DeleteObject {
             target: ObjectRef { bucket: bucket.to_owned(), key: self.key.clone() },
             version: self.version.unwrap_or_default(),
             if_match: self.etag.as_deref().map(convert::etag_condition),
+            bypass_governance,
         }
     }
 }

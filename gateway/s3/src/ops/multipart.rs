@@ -15,7 +15,7 @@ use crate::{
     call::Call,
     convert::{self, CHECKSUM_ALGORITHMS},
     error::{Code, Failure, Outcome},
-    header, percent,
+    header, percent, sse,
     xml::{Element, Writer},
 };
 
@@ -71,6 +71,7 @@ pub(super) async fn upload_part(call: Call<'_>) -> Outcome<Answer> {
         upload: call.upload()?,
         number,
         body: call.take_payload()?.into_object_body(&call.headers)?,
+        customer_key: sse::customer_key(&call.headers)?,
     };
     let receipt = call.gateway.service.upload_part(request).await?;
     let mut answer = Answer::empty(StatusCode::OK).encrypted();
@@ -106,6 +107,7 @@ pub(super) async fn complete_multipart_upload(mut call: Call<'_>) -> Outcome<Ans
         checksum,
         checksum_type: checksum_type(&call)?,
         object_len_bytes: header::number(&call.headers, "x-amz-mp-object-size")?,
+        customer_key: sse::customer_key(&call.headers)?,
     };
     let completed = call.gateway.service.complete_upload(request).await;
     let receipt = completed.map_err(|error| refused(error, &root))?;

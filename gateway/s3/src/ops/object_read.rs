@@ -9,7 +9,7 @@ use crate::{
     call::Call,
     convert,
     error::{Failure, Outcome},
-    header, range,
+    header, range, sse,
 };
 
 pub(super) async fn get_object(call: Call<'_>) -> Outcome<Answer> {
@@ -46,6 +46,7 @@ fn read_request(call: &Call<'_>) -> Outcome<GetObject> {
         range: range.and_then(range::parse),
         part_number,
         condition: header::read_condition(&call.headers)?,
+        customer_key: sse::customer_key(&call.headers)?,
     })
 }
 

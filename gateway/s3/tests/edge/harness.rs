@@ -121,8 +121,13 @@ impl Edge {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(edge.serve(listener, tls, shutdown));
-        let create =
-            CreateBucket { name: BUCKET.to_owned(), owner: owner.id, region: String::new() };
+        let create = CreateBucket {
+            name: BUCKET.to_owned(),
+            owner: owner.id,
+            region: String::new(),
+            object_lock: false,
+            tags: Vec::new(),
+        };
         service.create_bucket(create).await.unwrap();
         Self { address, service, unreadable, stop: Some(stop), tasks }
     }

@@ -11,6 +11,7 @@
 mod availability;
 mod bucket;
 mod bucket_tags;
+mod cors;
 mod device;
 mod gc;
 mod job;
@@ -22,6 +23,7 @@ mod lease;
 mod manifest;
 mod node;
 mod object;
+mod object_lock;
 mod outcome;
 mod part;
 mod placement_group;
@@ -29,6 +31,7 @@ mod repair;
 mod staged_layout;
 mod token;
 mod upload;
+mod website;
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -36,6 +39,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use availability::{AvailabilityRecord, DeviceAvailability};
 pub use bucket::{Acknowledge, BucketRecord, Versioning};
 pub use bucket_tags::BucketTagsRecord;
+pub use cors::{CorsMethod, CorsRecord, CorsRule};
 pub use device::{DeviceRecord, RebuildState};
 pub use gc::GcRecord;
 pub use job::{JobKind, JobRecord, JobState};
@@ -49,6 +53,7 @@ pub use object::{
     Body, ChecksumAlgorithm, ChecksumType, ETag, Encryption, KmsEncryption, ObjectKind, ObjectLock,
     ObjectMetadata, ObjectRecord, Retention, RetentionMode, StoredChecksum, SystemHeaders,
 };
+pub use object_lock::{DefaultRetention, ObjectLockRecord, RetentionPeriod};
 pub use outcome::OutcomeRecord;
 pub use part::PartRecord;
 pub use placement_group::PlacementGroupRecord;
@@ -56,6 +61,7 @@ pub use repair::RepairRecord;
 pub use staged_layout::{LayoutChange, StagedLayoutRecord};
 pub use token::TokenRecord;
 pub use upload::UploadRecord;
+pub use website::{RedirectKey, RoutingRule, WebsiteProtocol, WebsiteRecord};
 
 /// Why bytes are not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

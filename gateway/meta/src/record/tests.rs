@@ -53,6 +53,9 @@ fn decode_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     }
     one::<AccountKeyRecord>(bytes)?;
     one::<BucketTagsRecord>(bytes)?;
+    one::<CorsRecord>(bytes)?;
+    one::<WebsiteRecord>(bytes)?;
+    one::<ObjectLockRecord>(bytes)?;
     one::<AvailabilityRecord>(bytes)?;
     one::<BucketKeyRecord>(bytes)?;
     one::<BucketRecord>(bytes)?;

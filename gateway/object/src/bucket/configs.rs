@@ -12,7 +12,7 @@ use std::{ops::Deref, sync::Arc};
 use gateway_meta::{
     BucketId, CommitOutcome, KeyRange, MetaStore, Op, Table,
     key::ctl,
-    record::{BucketRecord, BucketTagsRecord, Record},
+    record::{BucketRecord, BucketTagsRecord, CorsRecord, ObjectLockRecord, Record, WebsiteRecord},
 };
 
 use crate::{
@@ -73,6 +73,12 @@ macro_rules! configs {
 configs! {
     /// `PutBucketTagging`.
     tags: BucketTagsRecord = "tagging";
+    /// `PutBucketCors`.
+    cors: CorsRecord = "cors";
+    /// `PutBucketWebsite`.
+    website: WebsiteRecord = "website";
+    /// `PutObjectLockConfiguration`.
+    object_lock: ObjectLockRecord = "object-lock";
 }
 
 /// Most kinds of configuration that are read with a bucket. Chosen: several times what S3 has.

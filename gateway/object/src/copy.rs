@@ -14,6 +14,7 @@ use crate::{
     engine::Engine,
     get::Found,
     limits::{PUT_LEN_BYTES_MAX, READ_ATTEMPTS_MAX},
+    lock::check_asked,
     put::check_key,
 };
 
@@ -25,6 +26,7 @@ impl Engine {
     ) -> Result<CopyReceipt, ObjectWriteError> {
         check_key(&request.target.key)?;
         let bucket = self.writable_bucket(&request.target.bucket)?;
+        check_asked(&bucket, &request.lock, self.clock.now())?;
         let plan = |found: &Found| {
             let metadata = &found.info.metadata;
             if is_self_copy(&request) && !changes_something(&request, metadata) {

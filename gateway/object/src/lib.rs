@@ -33,6 +33,7 @@ mod get;
 mod key_locks;
 mod limits;
 mod list;
+mod lock;
 mod multipart;
 mod names;
 mod publish;

@@ -27,6 +27,7 @@ use crate::{
     checksum::checksum_type,
     engine::{Engine, decode, read_fault, unchanged},
     limits::COMMIT_ATTEMPTS_MAX,
+    lock::check_asked,
     publish::{bucket_exists, contended, no_such_bucket},
     put::check_key,
 };
@@ -60,6 +61,7 @@ impl Engine {
             .map(|(algorithm, asked)| checksum_type(algorithm, asked).map(|kind| (algorithm, kind)))
             .transpose()?;
         let bucket = self.writable_bucket(&target.bucket)?;
+        check_asked(&bucket, &attributes.lock, self.clock.now())?;
         let upload = self.new_upload_id()?;
         let record = UploadRecord {
             initiated: self.clock.now(),

@@ -18,6 +18,7 @@ use crate::{
     data::{WriteTarget, WrittenBody},
     engine::Engine,
     limits::PUT_LEN_BYTES_MAX,
+    lock::check_asked,
     names::validate_key,
     publish::{NewObject, PublishError, no_such_bucket},
 };
@@ -32,6 +33,7 @@ impl Engine {
         check_key(&target.key)?;
         validate_attributes(&attributes)?;
         let bucket = self.writable_bucket(&target.bucket)?;
+        check_asked(&bucket, &attributes.lock, self.clock.now())?;
         self.check_before_body(&bucket, &target.key, &condition)?;
         let written = self.write_body(&bucket, body).await?;
         self.publish_written(&bucket, &target.key, &condition, writer, attributes, written).await

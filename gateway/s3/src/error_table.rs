@@ -8,7 +8,7 @@
 //! - an answer that invites a retry says when (`Retry-After`).
 
 use gateway_object::{
-    BodyError, BucketError, DeleteError, DigestKind, Fault, ListError, MultipartError,
+    BodyError, BucketError, DeleteError, DigestKind, Fault, ListError, LockError, MultipartError,
     ObjectReadError, ObjectWriteError, TaggingError,
 };
 use http::{HeaderName, HeaderValue, header};
@@ -98,6 +98,20 @@ fn digest_mismatch(kind: DigestKind) -> Failure {
     }
 }
 
+fn locked() -> Failure {
+    let message = "Access Denied because object protected by object lock.";
+    Failure::with_message(Code::AccessDenied, message)
+}
+
+fn lock_not_enabled() -> Failure {
+    Failure::invalid_request("Bucket is missing Object Lock Configuration")
+}
+
+fn retention_in_past() -> Failure {
+    let message = "The retain until date must be in the future!";
+    Failure::with_message(Code::InvalidArgument, message)
+}
+
 impl From<ObjectWriteError> for Failure {
     fn from(error: ObjectWriteError) -> Self {
         use ObjectWriteError as E;
@@ -135,6 +149,9 @@ impl From<ObjectWriteError> for Failure {
                 "The specified copy source is larger than the maximum allowable size for a copy \
                  source: {limit_bytes}"
             )),
+            E::Locked => locked(),
+            E::ObjectLockNotEnabled => lock_not_enabled(),
+            E::RetentionInPast => retention_in_past(),
             E::NoSuchUpload => Self::new(Code::NoSuchUpload),
             E::InvalidPartNumber { number } => Self::invalid_argument(
                 "partNumber",
@@ -212,8 +229,21 @@ impl From<DeleteError> for Failure {
             E::NoSuchKey => Self::new(Code::NoSuchKey),
             E::PreconditionFailed => precondition_failed("If-Match"),
             E::KeyTooLong { len_bytes } => key_too_long(len_bytes),
+            E::Locked => locked(),
             E::Conflict => Self::new(Code::ConditionalRequestConflict),
             E::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        use LockError as E;
+        match error {
+            E::Object(error) => error.into(),
+            E::NotEnabled => lock_not_enabled(),
+            E::RetentionInPast => retention_in_past(),
+            E::Locked => locked(),
         }
     }
 }

@@ -149,6 +149,15 @@ pub enum ObjectWriteError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// The version that would be replaced for good is locked.
+    #[error("the version is locked")]
+    Locked,
+    /// A lock for a version of a bucket without object lock.
+    #[error("the bucket has no object lock")]
+    ObjectLockNotEnabled,
+    /// A retention that would have ended already.
+    #[error("the retention would end in the past")]
+    RetentionInPast,
     /// No such multipart upload (parts only).
     #[error("the upload does not exist")]
     NoSuchUpload,
@@ -242,6 +251,9 @@ pub enum DeleteError {
         /// Its length.
         len_bytes: usize,
     },
+    /// The version is locked.
+    #[error("the version is locked")]
+    Locked,
     /// Another write to the key won a race that a conditional delete lost too often.
     #[error("a conflicting write is under way")]
     Conflict,
@@ -322,6 +334,23 @@ pub enum TaggingError {
     },
 }
 
+/// Why a version's lock cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The version cannot be read.
+    #[error(transparent)]
+    Object(#[from] ObjectReadError),
+    /// The bucket has no object lock.
+    #[error("the bucket has no object lock")]
+    NotEnabled,
+    /// A retention that would have ended already.
+    #[error("the retention would end in the past")]
+    RetentionInPast,
+    /// The retention that runs must not be shortened, weakened or taken away.
+    #[error("the version is locked")]
+    Locked,
+}
+
 /// Which part of a completion is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPart {
@@ -381,6 +410,12 @@ impl From<Fault> for MultipartError {
 }
 
 impl From<Fault> for TaggingError {
+    fn from(fault: Fault) -> Self {
+        Self::Object(ObjectReadError::Fault(fault))
+    }
+}
+
+impl From<Fault> for LockError {
     fn from(fault: Fault) -> Self {
         Self::Object(ObjectReadError::Fault(fault))
     }

@@ -17,7 +17,7 @@ pub use body::{
 pub use bucket::{BucketPage, CreateBucket, ListBuckets};
 pub use encryption::{CustomerKey, EncryptionRequest};
 pub use error::{
-    BucketError, DeleteError, DigestKind, Fault, InvalidPart, ListError, MultipartError,
+    BucketError, DeleteError, DigestKind, Fault, InvalidPart, ListError, LockError, MultipartError,
     ObjectReadError, ObjectWriteError, TaggingError,
 };
 pub use job::{JobError, JobKind, JobReport, JobState};

@@ -12,6 +12,7 @@ use crate::data::{DataKey, UnwrapDataKeyError, WrappedDataKey};
 use crate::envelope::{self, DecodeSealedError, KEY_LEN_BYTES, TAG_LEN_BYTES, VERSION};
 use crate::hpke_base::{self, Binding, ENCAPSULATED_LEN_BYTES, PrivateKey};
 use crate::random::RandomSource;
+use crate::version::VersionKey;
 
 const INFO: &[u8] = b"datamesh bucket key v1";
 
@@ -140,6 +141,19 @@ impl BucketKey {
         WrappedDataKey::seal(&self.bytes, self.data_context(manifest_id), key, random)
     }
 
+    /// As [`Self::wrap_data_key`], so that it takes this key and `version` to open it.
+    #[must_use]
+    pub fn wrap_data_key_with(
+        &self,
+        version: &VersionKey,
+        key: &DataKey,
+        manifest_id: u64,
+        random: &mut dyn RandomSource,
+    ) -> WrappedDataKey {
+        let wrapping = version.wrapping_key(&self.bytes);
+        WrappedDataKey::seal(&wrapping, self.data_context(manifest_id), key, random)
+    }
+
     /// Opens a data key that was wrapped under this key for exactly this manifest.
     ///
     /// # Errors
@@ -152,6 +166,21 @@ impl BucketKey {
     ) -> Result<DataKey, UnwrapDataKeyError> {
         wrapped
             .open(&self.bytes, self.data_context(manifest_id))
+            .map_err(|_| UnwrapDataKeyError { bucket: self.context, manifest_id })
+    }
+
+    /// Opens what [`Self::wrap_data_key_with`] wrapped.
+    ///
+    /// # Errors
+    /// As [`Self::unwrap_data_key`], also for another version key or none.
+    pub fn unwrap_data_key_with(
+        &self,
+        version: &VersionKey,
+        wrapped: &WrappedDataKey,
+        manifest_id: u64,
+    ) -> Result<DataKey, UnwrapDataKeyError> {
+        wrapped
+            .open(&version.wrapping_key(&self.bytes), self.data_context(manifest_id))
             .map_err(|_| UnwrapDataKeyError { bucket: self.context, manifest_id })
     }
 

@@ -5,8 +5,12 @@
 //!  ├─ secrets         S3 secret keys, the token signing key: sealed under the root key
 //!  └─ account key     X25519; the private half is sealed under the root key
 //!      └─ bucket key  32 random bytes per bucket and key epoch, wrapped to the public half (HPKE)
-//!          └─ data key  32 random bytes per uploaded body, wrapped under the bucket key
+//!          └─ data key  32 random bytes per uploaded body, wrapped under the bucket key, or under
+//!              │         bucket key and version key together
 //!              └─ chunks  AES-256-GCM, one nonce per position
+//!
+//! version key         32 bytes, the client's (SSE-C) or random (SSE-KMS): sealed under a service key
+//! service key         32 bytes of the built-in key service: sealed under the root key as a secret
 //! ```
 //!
 //! Invariants:
@@ -37,6 +41,8 @@ mod hpke_base;
 mod random;
 mod root;
 mod secret;
+mod service;
+mod version;
 
 pub use account::{AccountKeyPair, AccountPublicKey, OpenAccountKeyError, SealedAccountKey};
 pub use bucket::{
@@ -54,3 +60,5 @@ pub use secret::{
     OpenSecretError, OpenedSecret, SECRET_LEN_BYTES_MAX, SealSecretError, SealedSecret,
     open_secret, seal_secret,
 };
+pub use service::{InvalidServiceKey, OpenVersionKeyError, SealedVersionKey, ServiceKey};
+pub use version::VersionKey;

@@ -125,3 +125,23 @@ fn a_key_wrapped_twice_gives_two_unrelated_forms_of_the_same_key() {
         assert_eq!(opened.bytes(), data_key.bytes());
     }
 }
+
+#[test]
+fn data_key_of_a_version_takes_both_keys_to_open() {
+    let version = VersionKey::generate(&mut counting_from(11));
+    let data_key = DataKey::generate(&mut counting_from(200));
+    let random = &mut counting_from(50);
+    let wrapped = bucket_key().wrap_data_key_with(&version, &data_key, MANIFEST, random);
+    let opened = bucket_key().unwrap_data_key_with(&version, &wrapped, MANIFEST).unwrap();
+    assert_eq!(opened.bytes(), data_key.bytes());
+    // Neither the bucket key alone, nor the version key with another bucket key.
+    assert!(bucket_key().unwrap_data_key(&wrapped, MANIFEST).is_err());
+    let other = BucketKey::generate(CONTEXT, &mut counting_from(129));
+    assert!(other.unwrap_data_key_with(&version, &wrapped, MANIFEST).is_err());
+    let wrong = VersionKey::generate(&mut counting_from(12));
+    assert!(bucket_key().unwrap_data_key_with(&wrong, &wrapped, MANIFEST).is_err());
+    assert!(bucket_key().unwrap_data_key_with(&version, &wrapped, MANIFEST + 1).is_err());
+    // A body of the bucket key alone does not open as one of a version.
+    let plain = wrapped_data_key();
+    assert!(bucket_key().unwrap_data_key_with(&version, &plain, MANIFEST).is_err());
+}

@@ -312,6 +312,55 @@ pub mod ctl {
         [&b"bucket-listed-config/"[..], &bucket.0.to_be_bytes()].concat()
     }
 
+    /// Prefix of the configurations of one kind that a bucket has several of.
+    #[must_use]
+    pub fn bucket_listed_config_kind(bucket: BucketId, kind: &str) -> Vec<u8> {
+        bucket_listed_config(bucket, kind, "")
+    }
+
+    /// The [`crate::record::RenameTokenRecord`] of a slot, of which each bucket has a fixed number.
+    #[must_use]
+    pub fn rename_token(bucket: BucketId, slot: u16) -> Vec<u8> {
+        [&rename_token_prefix(bucket)[..], &slot.to_be_bytes()].concat()
+    }
+
+    /// Prefix of a bucket's [`rename_token`] rows.
+    #[must_use]
+    pub fn rename_token_prefix(bucket: BucketId) -> Vec<u8> {
+        [&b"rename-token/"[..], &bucket.0.to_be_bytes()].concat()
+    }
+
+    /// An [`crate::record::AccessLogRecord`] that waits for delivery; earlier ones sort first.
+    #[must_use]
+    pub fn access_log(bucket: BucketId, seq: u128) -> Vec<u8> {
+        [&access_log_prefix()[..], &bucket.0.to_be_bytes(), &seq.to_be_bytes()].concat()
+    }
+
+    /// Prefix of all [`access_log`] rows.
+    #[must_use]
+    pub fn access_log_prefix() -> Vec<u8> {
+        b"access-log/".to_vec()
+    }
+
+    /// Prefix of the [`bucket_config`] rows of all buckets.
+    #[must_use]
+    pub fn all_bucket_configs_prefix() -> Vec<u8> {
+        b"bucket-config/".to_vec()
+    }
+
+    /// Reads a [`bucket_config`] row key: the bucket and the kind. `None` when it is damaged.
+    #[must_use]
+    pub fn parse_bucket_config(row_key: &[u8]) -> Option<(BucketId, &[u8])> {
+        let (bucket, kind) = row_key.strip_prefix(b"bucket-config/")?.split_first_chunk::<8>()?;
+        Some((BucketId(u64::from_be_bytes(*bucket)), kind))
+    }
+
+    /// The [`crate::record::LifecycleProgressRecord`] of a bucket.
+    #[must_use]
+    pub fn lifecycle_progress(bucket: BucketId) -> Vec<u8> {
+        [&b"lifecycle-progress/"[..], &bucket.0.to_be_bytes()].concat()
+    }
+
     /// The [`crate::record::BucketKeyRecord`] of one epoch of a bucket's key.
     #[must_use]
     pub fn bucket_key(bucket: BucketId, epoch: u32) -> Vec<u8> {

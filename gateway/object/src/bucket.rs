@@ -281,11 +281,13 @@ fn removal_ops(bucket: &BucketRecord) -> Vec<Op> {
         delete(ctl::bucket_id(bucket.id)),
         delete(ctl::owned_bucket(bucket.owner, &bucket.name)),
         delete(ctl::bucket_mode(bucket.id)),
+        delete(ctl::lifecycle_progress(bucket.id)),
     ];
     let prefixes = [
         ctl::bucket_key_prefix(bucket.id),
         ctl::bucket_config_prefix(bucket.id),
         ctl::bucket_listed_config_prefix(bucket.id),
+        ctl::rename_token_prefix(bucket.id),
     ];
     ops.extend(
         prefixes

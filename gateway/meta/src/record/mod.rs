@@ -8,8 +8,13 @@
 //! length and that many bytes; *sequence* is a varint count and the items; *option* is `0`, or `1`
 //! and the value; *bool* is one byte, `0` or `1`; alternatives start with their number as a varint.
 
+mod abac;
+mod accelerate;
+mod access_log;
 mod availability;
 mod bucket;
+mod bucket_logging;
+mod bucket_policy;
 mod bucket_tags;
 mod cors;
 mod device;
@@ -20,6 +25,8 @@ mod layout;
 mod layout_ids;
 mod layout_revision;
 mod lease;
+mod lifecycle;
+mod listed_config;
 mod manifest;
 mod node;
 mod object;
@@ -27,7 +34,9 @@ mod object_lock;
 mod outcome;
 mod part;
 mod placement_group;
+mod rename_token;
 mod repair;
+mod request_payment;
 mod staged_layout;
 mod token;
 mod upload;
@@ -36,8 +45,13 @@ mod website;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use abac::AbacRecord;
+pub use accelerate::AccelerateRecord;
+pub use access_log::AccessLogRecord;
 pub use availability::{AvailabilityRecord, DeviceAvailability};
 pub use bucket::{Acknowledge, BucketRecord, Versioning};
+pub use bucket_logging::{BucketLoggingRecord, LogKeyFormat, PartitionDate};
+pub use bucket_policy::BucketPolicyRecord;
 pub use bucket_tags::BucketTagsRecord;
 pub use cors::{CorsMethod, CorsRecord, CorsRule};
 pub use device::{DeviceRecord, RebuildState};
@@ -47,6 +61,15 @@ pub use key_material::{AccountKeyRecord, BucketKeyRecord};
 pub use layout_ids::LayoutIdsRecord;
 pub use layout_revision::LayoutRevisionRecord;
 pub use lease::LeaseRecord;
+pub use lifecycle::{
+    Expiration, LifecyclePlace, LifecycleProgressRecord, LifecycleRecord, LifecycleRule,
+    LifecycleStage, NoncurrentExpiration, NoncurrentTransition, RuleFilter, RuleScope, RuleTime,
+    Transition, TransitionMinimum, WithinKey,
+};
+pub use listed_config::{
+    AnalyticsExport, AnalyticsRecord, ArchiveTier, ConfigFilter, IntelligentTieringRecord,
+    MetricsRecord, Tiering,
+};
 pub use manifest::{InlineRecord, ManifestPage, PartTableEntry, PartTablePage, StripeRecord};
 pub use node::{Membership, NodeRecord};
 pub use object::{
@@ -57,7 +80,9 @@ pub use object_lock::{DefaultRetention, ObjectLockRecord, RetentionPeriod};
 pub use outcome::OutcomeRecord;
 pub use part::PartRecord;
 pub use placement_group::PlacementGroupRecord;
+pub use rename_token::RenameTokenRecord;
 pub use repair::RepairRecord;
+pub use request_payment::RequestPaymentRecord;
 pub use staged_layout::{LayoutChange, StagedLayoutRecord};
 pub use token::TokenRecord;
 pub use upload::UploadRecord;

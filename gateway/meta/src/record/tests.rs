@@ -51,7 +51,17 @@ fn decode_all(bytes: &[u8]) -> Result<(), TestCaseError> {
         }
         Ok(())
     }
+    one::<AbacRecord>(bytes)?;
+    one::<AccelerateRecord>(bytes)?;
+    one::<AccessLogRecord>(bytes)?;
+    one::<AnalyticsRecord>(bytes)?;
+    one::<BucketLoggingRecord>(bytes)?;
+    one::<IntelligentTieringRecord>(bytes)?;
+    one::<MetricsRecord>(bytes)?;
+    one::<RenameTokenRecord>(bytes)?;
+    one::<RequestPaymentRecord>(bytes)?;
     one::<AccountKeyRecord>(bytes)?;
+    one::<BucketPolicyRecord>(bytes)?;
     one::<BucketTagsRecord>(bytes)?;
     one::<CorsRecord>(bytes)?;
     one::<WebsiteRecord>(bytes)?;
@@ -67,6 +77,8 @@ fn decode_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     one::<LayoutIdsRecord>(bytes)?;
     one::<LayoutRevisionRecord>(bytes)?;
     one::<LeaseRecord>(bytes)?;
+    one::<LifecycleRecord>(bytes)?;
+    one::<LifecycleProgressRecord>(bytes)?;
     one::<ManifestPage>(bytes)?;
     one::<NodeRecord>(bytes)?;
     one::<StagedLayoutRecord>(bytes)?;

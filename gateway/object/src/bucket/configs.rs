@@ -12,7 +12,10 @@ use std::{ops::Deref, sync::Arc};
 use gateway_meta::{
     BucketId, CommitOutcome, KeyRange, MetaStore, Op, Table,
     key::ctl,
-    record::{BucketRecord, BucketTagsRecord, CorsRecord, ObjectLockRecord, Record, WebsiteRecord},
+    record::{
+        AbacRecord, AccelerateRecord, BucketLoggingRecord, BucketRecord, BucketTagsRecord,
+        CorsRecord, LifecycleRecord, ObjectLockRecord, Record, RequestPaymentRecord, WebsiteRecord,
+    },
 };
 
 use crate::{
@@ -71,8 +74,20 @@ macro_rules! configs {
 }
 
 configs! {
+    /// `PutBucketPolicy`.
+    policy: BucketPolicyRecord = "policy";
     /// `PutBucketTagging`.
     tags: BucketTagsRecord = "tagging";
+    /// `PutBucketRequestPayment`.
+    request_payment: RequestPaymentRecord = "request-payment";
+    /// `PutBucketLogging`.
+    logging: BucketLoggingRecord = "logging";
+    /// `PutBucketAccelerateConfiguration`.
+    accelerate: AccelerateRecord = "accelerate";
+    /// `PutBucketAbac`.
+    abac: AbacRecord = "abac";
+    /// `PutBucketLifecycleConfiguration`.
+    lifecycle: LifecycleRecord = "lifecycle";
     /// `PutBucketCors`.
     cors: CorsRecord = "cors";
     /// `PutBucketWebsite`.

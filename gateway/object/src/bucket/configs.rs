@@ -13,8 +13,9 @@ use gateway_meta::{
     BucketId, CommitOutcome, KeyRange, MetaStore, Op, Table,
     key::ctl,
     record::{
-        AbacRecord, AccelerateRecord, BucketLoggingRecord, BucketRecord, BucketTagsRecord,
-        CorsRecord, LifecycleRecord, ObjectLockRecord, Record, RequestPaymentRecord, WebsiteRecord,
+        AbacRecord, AccelerateRecord, BucketLoggingRecord, BucketPolicyRecord, BucketRecord,
+        BucketTagsRecord, CorsRecord, LifecycleRecord, ObjectLockRecord, Record,
+        RequestPaymentRecord, WebsiteRecord,
     },
 };
 

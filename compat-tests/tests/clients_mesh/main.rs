@@ -15,8 +15,12 @@ mod go_sdk;
 mod java_sdk;
 #[path = "../clients/javascript_sdk.rs"]
 mod javascript_sdk;
+#[path = "../clients/lake.rs"]
+mod lake;
 #[path = "../clients/minio_py.rs"]
 mod minio_py;
+#[path = "../clients/object_store.rs"]
+mod object_store;
 #[path = "../clients/rclone.rs"]
 mod rclone;
 #[path = "../clients/restic.rs"]
@@ -25,6 +29,10 @@ mod restic;
 mod rust_sdk;
 #[path = "../clients/s3cmd.rs"]
 mod s3cmd;
+#[path = "../clients/s3fs_fuse.rs"]
+mod s3fs_fuse;
+#[path = "../clients/s3s_e2e.rs"]
+mod s3s_e2e;
 #[path = "../clients/s5cmd.rs"]
 mod s5cmd;
 #[path = "../clients/scenario.rs"]

@@ -373,6 +373,30 @@ pub mod ctl {
         [&b"bucket-key/"[..], &bucket.0.to_be_bytes()].concat()
     }
 
+    /// A [`crate::record::KmsKeyRecord`].
+    #[must_use]
+    pub fn kms_key(id: &str) -> Vec<u8> {
+        [&b"kms-key/"[..], id.as_bytes()].concat()
+    }
+
+    /// Prefix of all [`kms_key`] rows.
+    #[must_use]
+    pub fn kms_key_prefix() -> Vec<u8> {
+        kms_key("")
+    }
+
+    /// A [`crate::record::KmsAliasRecord`].
+    #[must_use]
+    pub fn kms_alias(name: &str) -> Vec<u8> {
+        [&b"kms-alias/"[..], name.as_bytes()].concat()
+    }
+
+    /// Prefix of all [`kms_alias`] rows.
+    #[must_use]
+    pub fn kms_alias_prefix() -> Vec<u8> {
+        kms_alias("")
+    }
+
     /// The layout document.
     #[must_use]
     pub fn layout() -> Vec<u8> {

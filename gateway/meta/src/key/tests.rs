@@ -195,6 +195,8 @@ fn ctl_rows_have_golden_bytes() {
     assert_eq!(ctl::account_key(ACCOUNT), named(b"account-key/", account, b""));
     assert_eq!(ctl::bucket_key(BUCKET, 2), named(b"bucket-key/", bucket, &[0, 0, 0, 2]));
     assert_eq!(ctl::bucket_key_prefix(BUCKET), named(b"bucket-key/", bucket, b""));
+    assert_eq!(ctl::kms_key("k"), b"kms-key/k");
+    assert_eq!(ctl::kms_alias("aws/s3"), b"kms-alias/aws/s3");
     assert_eq!(ctl::layout(), b"layout");
     let epoch = node_proto::Epoch(7);
     assert_eq!(ctl::layout_revision(epoch), b"layout-history/\0\0\0\0\0\0\0\x07");

@@ -67,6 +67,9 @@ fn decode_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     one::<WebsiteRecord>(bytes)?;
     one::<ObjectLockRecord>(bytes)?;
     one::<AvailabilityRecord>(bytes)?;
+    one::<BucketEncryptionRecord>(bytes)?;
+    one::<KmsAliasRecord>(bytes)?;
+    one::<KmsKeyRecord>(bytes)?;
     one::<BucketKeyRecord>(bytes)?;
     one::<BucketRecord>(bytes)?;
     one::<DeviceRecord>(bytes)?;

@@ -194,7 +194,7 @@ fn foreign(failure: &Failure) -> S3Error {
 }
 
 /// A response of the adapter's kind.
-fn rendered(answer: Outcome<Answer>, context: &Context, head: bool) -> S3Response<Body> {
+pub(crate) fn rendered(answer: Outcome<Answer>, context: &Context, head: bool) -> S3Response<Body> {
     let (status, mut headers, body) = match answer {
         Ok(answer) => {
             let len_bytes = answer.len_bytes();

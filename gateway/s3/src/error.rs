@@ -114,13 +114,21 @@ codes! {
         "You must provide the Content-Length HTTP header.";
     MissingRequestBody = "MissingRequestBodyError", BAD_REQUEST, "Request body is empty.";
     NoSuchBucket = "NoSuchBucket", NOT_FOUND, "The specified bucket does not exist";
+    NoSuchCorsConfiguration = "NoSuchCORSConfiguration", NOT_FOUND,
+        "The CORS configuration does not exist";
     NoSuchKey = "NoSuchKey", NOT_FOUND, "The specified key does not exist.";
     NoSuchUpload = "NoSuchUpload", NOT_FOUND,
         "The specified upload does not exist. The upload ID may be invalid, or the upload may \
          have been aborted or completed.";
     NoSuchVersion = "NoSuchVersion", NOT_FOUND, "The specified version does not exist.";
+    NoSuchWebsiteConfiguration = "NoSuchWebsiteConfiguration", NOT_FOUND,
+        "The specified bucket does not have a website configuration";
     NotImplemented = "NotImplemented", NOT_IMPLEMENTED,
         "A header or query you provided implies functionality that is not implemented.";
+    NoSuchObjectLockConfiguration = "NoSuchObjectLockConfiguration", NOT_FOUND,
+        "The specified object does not have a ObjectLock configuration";
+    ObjectLockConfigurationNotFound = "ObjectLockConfigurationNotFoundError", NOT_FOUND,
+        "Object Lock configuration does not exist for this bucket";
     PreconditionFailed = "PreconditionFailed", PRECONDITION_FAILED,
         "At least one of the pre-conditions you specified did not hold";
     RequestHeaderSectionTooLarge = "RequestHeaderSectionTooLarge", BAD_REQUEST,
@@ -247,6 +255,11 @@ impl Failure {
         &self.0.headers
     }
 
+    /// Further elements of the error document, and their texts.
+    pub(crate) fn details(&self) -> &[(&'static str, String)] {
+        &self.0.details
+    }
+
     /// The error document.
     pub(crate) fn document(&self, place: &ErrorPlace<'_>) -> String {
         document(self.0.code.name(), &self.0.message, &self.0.details, place)
@@ -260,6 +273,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<xml::Malformed> for Failure {
+    fn from(_: xml::Malformed) -> Self {
+        Self::new(Code::MalformedXml)
+    }
+}
 
 impl From<Code> for Failure {
     fn from(code: Code) -> Self {

@@ -1,182 +1,92 @@
-//! The outermost layer: what every answer has, whoever wrote it.
+//! The outermost layer of the S3 port.
 //!
-//! Names the request, refuses what is too large to look at, takes the body aside, hands the rest to
-//! the adapter, translates the adapter's errors into this crate's documents, and reports.
-//!
-//! Invariants:
-//! - every answer carries `x-amz-request-id` and `x-amz-id-2`, and every error document repeats
-//!   them; only what the HTTP library refuses behind another request comes without;
-//! - an answer to `HEAD` has no body;
-//! - what a refused request left unread is drained within bounds, so that the client gets to read
-//!   the answer and the connection lives on.
+//! Refuses what is too large to look at, answers preflights, hands the rest to the adapter,
+//! translates the adapter's errors into this crate's documents, and tells pages of other origins
+//! what they may see. What every answer has is `exchange`'s business.
 //!
 //! *Cancellation:* a client that goes away drops the request; what it had stored by then is the
 //! service's to give back.
 
-use std::{
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context as TaskContext, Poll},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
-};
-use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt as _;
-use node_proto::Clock;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use s3s::{Body, service::S3Service};
 
 use crate::{
-    adapter::{Context, Ours, is_form},
-    body::{BodySlot, is_signed_stream},
+    adapter::{Context, Ours, is_form, rendered},
+    body::is_signed_stream,
+    call::Gateway,
     claim::{self, Claim},
-    convert,
+    cors::{self, Crossing},
     error::{self, Code, ErrorPlace, Failure, Outcome},
+    exchange::{BoxError, Exchanges, Peer, ReportedBody, is_error},
     explain::{Claims, explain_form},
-    request_id::RequestIds,
+    port::Answers,
     stall::PaceLimits,
-    telemetry::{Findings, Report},
+    target::{self, Domains, Target},
     xml,
 };
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
-const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
-const SERVER: HeaderValue = HeaderValue::from_static("DataMesh");
 const APPLICATION_XML: HeaderValue = HeaderValue::from_static("application/xml");
 
-/// Most header lines of a request. S3 needs fewer than its 2 KiB of metadata can name; chosen.
-pub(crate) const HEADER_COUNT_MAX: usize = 256;
 /// Bytes of a form that are kept for the fields the adapter leaves out: all fields it accepts, and
 /// their heads.
 const FORM_START_LEN_BYTES: usize = 256 << 10;
-/// Most bytes of a refused request's body that are drained: clients that write before they read
-/// would meet a closed connection instead of the answer. Chosen: above the parts that SDKs and
-/// backup tools send (5 to 16 MiB), far below an object.
-const DRAIN_BYTES_MAX: u64 = 32 << 20;
-/// Longest time to drain. Chosen: such a part on a slow network.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest error document of the adapter's. They are a few hundred bytes; chosen.
 const FOREIGN_ERROR_LEN_BYTES_MAX: usize = 64 << 10;
 
 /// The outermost layer.
 pub(crate) struct Front {
+    /// What it shares with other ports.
+    pub(crate) exchanges: Arc<Exchanges>,
     /// The adapter.
     pub(crate) inner: S3Service,
     /// The adapter for forms, whose policies say how long their signatures are valid.
     pub(crate) forms: S3Service,
-    /// Names for requests.
-    pub(crate) ids: RequestIds,
-    /// What answers are dated by.
-    pub(crate) clock: Arc<dyn Clock>,
-    /// Most bytes of headers and path.
-    pub(crate) header_len_bytes_max: usize,
+    /// What preflights are answered from.
+    pub(crate) gateway: Arc<Gateway>,
+    /// Base domains of virtual hosts.
+    pub(crate) domains: Domains,
     /// The region that signatures must be for.
     pub(crate) region: String,
     /// How slowly a body may arrive.
     pub(crate) pace: PaceLimits,
 }
 
-/// Where a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer {
-    /// The client's address.
-    pub(crate) address: SocketAddr,
-    /// Whether the connection is encrypted.
-    pub(crate) secure: bool,
-}
-
-impl Front {
-    /// Answers a request.
-    pub(crate) async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response<ReportedBody>
+impl Answers for Front {
+    async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response<ReportedBody>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
-        let context = Context {
-            request_id: self.ids.next().into(),
-            host_id: self.ids.host_id().into(),
-            body: BodySlot::new(body.map_err(Into::into).boxed_unsync()),
-            findings: Arc::new(Findings::default()),
-            secure: peer.secure,
-            path: parts.uri.path().into(),
-        };
-        let report = report(&parts, peer.address, &context).begin();
-        let method = parts.method.clone();
-        let has_body = parts.headers.get(header::CONTENT_LENGTH).is_none_or(|len| len != "0");
-        let waits = has_body && parts.headers.contains_key(header::EXPECT);
-        let persists = parts.version == Version::HTTP_11;
+        let exchange = self.exchanges.begin(&parts, body, peer);
+        let context = &exchange.context;
+        let crossing = Crossing::of(&parts.method, &parts.headers);
+        let crossing = crossing.zip(self.target(&parts).ok());
         let mut response = match self.refuse(&parts) {
-            Err(failure) => respond(&failure, &context),
-            Ok(()) => self.pass_on(parts, &context).await,
+            Err(failure) => respond(&failure, context),
+            Ok(()) if parts.method == Method::OPTIONS => self.preflight(&parts, context).await,
+            Ok(()) => self.pass_on(parts, context).await,
         };
-        if method == Method::HEAD {
-            *response.body_mut() = Body::empty();
+        if let Some((crossing, target)) = crossing {
+            crossing.tell(&self.gateway, target.bucket(), response.headers_mut()).await;
         }
-        // A client that waits to be told to go on has sent nothing; reading would tell it to.
-        let is_withheld = waits && !context.body.is_started();
-        if is_withheld && persists {
-            // Whether the body still comes is the client's choice, so what it sends next could be
-            // either; the connection must not be used again.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        if is_error(response.status()) && !is_withheld {
-            context.body.drain(DRAIN_BYTES_MAX, DRAIN_TIMEOUT).await;
-        }
-        let date = HeaderValue::try_from(convert::http_date(self.clock.now()));
-        response.headers_mut().insert(header::DATE, date.expect("a date is ASCII"));
-        finish(response, &context, report)
+        self.exchanges.end(exchange, response).await
     }
 
-    /// The whole answer to what is no request, as HTTP/1.1 writes it; the connection ends with it.
-    pub(crate) fn answer_unparsed(&self, failure: Failure, head: bool) -> Vec<u8> {
-        let failure = match failure.code() {
-            Code::RequestHeaderSectionTooLarge => self.headers_too_large(),
-            _ => failure,
-        };
-        let (request_id, host_id) = (self.ids.next(), self.ids.host_id());
-        let place = ErrorPlace { resource: "", request_id: &request_id, host_id };
-        let document = failure.document(&place);
-        let date = convert::http_date(self.clock.now());
-        let mut answer = format!(
-            "HTTP/1.1 {}\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\
-             x-amz-request-id: {request_id}\r\nx-amz-id-2: {host_id}\r\nserver: DataMesh\r\n\
-             date: {date}\r\nconnection: close\r\n\r\n",
-            failure.code().status(),
-            document.len(),
-        );
-        if !head {
-            answer.push_str(&document);
-        }
-        answer.into_bytes()
+    fn answer_unparsed(&self, failure: Failure, head: bool) -> Vec<u8> {
+        self.exchanges.answer_unparsed(failure, head, "application/xml", Failure::document)
     }
+}
 
-    fn headers_too_large(&self) -> Failure {
-        Failure::new(Code::RequestHeaderSectionTooLarge)
-            .detail("MaxSizeAllowed", self.header_len_bytes_max.to_string())
-    }
-
+impl Front {
     /// What is refused before anything else looks at it.
-    fn refuse(&self, parts: &http::request::Parts) -> Outcome<()> {
-        let uri_len = parts.uri.path_and_query().map_or(0, |uri| uri.as_str().len());
-        if uri_len > self.header_len_bytes_max {
-            return Err(Failure::new(Code::UriTooLong));
-        }
-        let line_len =
-            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-        let header_len: usize = parts.headers.iter().map(line_len).sum();
-        let too_many = parts.headers.len() > HEADER_COUNT_MAX;
-        if too_many || header_len + uri_len > self.header_len_bytes_max {
-            return Err(self.headers_too_large());
-        }
-        check_host(parts)?;
+    fn refuse(&self, parts: &Parts) -> Outcome<()> {
+        self.exchanges.check(parts)?;
+        // A preflight carries no signature.
         if parts.method == Method::OPTIONS {
-            return Err(preflight(parts));
+            return Ok(());
         }
         // The adapter would hold a form of unknown length in memory to find out.
         let form = is_form(&parts.method, &parts.headers);
@@ -186,7 +96,25 @@ impl Front {
         claim::check(Claim { headers: &parts.headers, query: parts.uri.query() }, &self.region)
     }
 
-    async fn pass_on(&self, mut parts: http::request::Parts, context: &Context) -> Response<Body> {
+    fn target(&self, parts: &Parts) -> Outcome<Target> {
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        target::find(&self.domains, host, parts.uri.path())
+    }
+
+    /// Answers a browser that asks whether a page may send a request.
+    async fn preflight(&self, parts: &Parts, context: &Context) -> Response<Body> {
+        let _ = context.findings.operation.set(cors::PREFLIGHT);
+        // The server as a whole is no bucket, which is what the failure says.
+        let target = self.target(parts).unwrap_or(Target::Service);
+        let answer = cors::preflight(&self.gateway, &parts.headers, &target).await;
+        let answer = rendered(answer, context, false);
+        let mut response = Response::new(answer.output);
+        *response.status_mut() = answer.status.unwrap_or_default();
+        *response.headers_mut() = answer.headers;
+        response
+    }
+
+    async fn pass_on(&self, mut parts: Parts, context: &Context) -> Response<Body> {
         parts.extensions.insert(context.clone());
         let form = is_form(&parts.method, &parts.headers);
         if form {
@@ -212,7 +140,7 @@ impl Front {
             return response;
         }
         let explain = |code: &str, message: &str| match (&claims, form) {
-            (Some(claims), _) => claims.explain(code, message, self.clock.now()),
+            (Some(claims), _) => claims.explain(code, message, self.exchanges.now()),
             (None, true) => {
                 explain_form(code, message, content_type.as_ref(), &context.body.kept())
             }
@@ -229,36 +157,6 @@ fn is_taken(context: &Context) -> bool {
 
 fn unspeakable_form() -> Failure {
     Failure::invalid_request("The form or its policy holds control characters.")
-}
-
-fn is_error(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error()
-}
-
-/// RFC 9112, section 3.2: a request names its host once, and it is one.
-fn check_host(parts: &http::request::Parts) -> Outcome<()> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let valid = |host: &HeaderValue| http::uri::Authority::try_from(host.as_bytes()).is_ok();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if valid(host) => Ok(()),
-        (None, None) if parts.version != Version::HTTP_11 => Ok(()),
-        _ => Err(Failure::new(Code::BadRequest)),
-    }
-}
-
-/// What a browser is told that asks whether a script may send a request: no bucket lets any.
-fn preflight(parts: &http::request::Parts) -> Failure {
-    let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
-    match (parts.headers.get(header::ORIGIN), asked.and_then(|method| method.to_str().ok())) {
-        (Some(_), Some(method)) => Failure::new(Code::AccessForbidden).detail("Method", method),
-        (Some(_), None) => {
-            Failure::with_message(Code::BadRequest, "Invalid Access-Control-Request-Method: null")
-        }
-        (None, _) => Failure::with_message(
-            Code::BadRequest,
-            "Insufficient information. Origin request header needed.",
-        ),
-    }
 }
 
 fn place(context: &Context) -> ErrorPlace<'_> {
@@ -311,86 +209,6 @@ async fn translate(
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, APPLICATION_XML);
     Response::from_parts(parts, Body::from(document))
-}
-
-fn report(parts: &http::request::Parts, peer: SocketAddr, context: &Context) -> Report {
-    let user_agent = parts.headers.get(header::USER_AGENT);
-    let user_agent = user_agent.and_then(|value| value.to_str().ok()).unwrap_or("-");
-    Report {
-        started: Instant::now(),
-        request_id: context.request_id.to_string(),
-        peer,
-        method: parts.method.to_string(),
-        path: context.path.to_string(),
-        user_agent: user_agent.to_owned(),
-        findings: Arc::clone(&context.findings),
-        body: context.body.clone(),
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        sent_bytes: 0,
-        whole: false,
-    }
-}
-
-fn finish(
-    response: Response<Body>,
-    context: &Context,
-    mut report: Report,
-) -> Response<ReportedBody> {
-    report.status = response.status();
-    let (mut parts, inner) = response.into_parts();
-    name_request(&mut parts.headers, context);
-    Response::from_parts(parts, ReportedBody { inner, report })
-}
-
-fn name_request(headers: &mut HeaderMap, context: &Context) {
-    let ids = [(REQUEST_ID, &context.request_id), (ID_2, &context.host_id)];
-    for (name, id) in ids {
-        let value = HeaderValue::from_str(id).expect("ids are hex digits and base64");
-        headers.insert(name, value);
-    }
-    headers.insert(header::SERVER, SERVER);
-}
-
-/// An answer's body that reports the request once it is gone.
-pub(crate) struct ReportedBody {
-    inner: Body,
-    report: Report,
-}
-
-impl http_body::Body for ReportedBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                let len_bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.report.sent_bytes += len_bytes as u64;
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let request_id = &self.report.request_id;
-                tracing::error!(%error, %request_id, "an answer was cut short");
-            }
-            Poll::Ready(None) => self.report.whole = true,
-            Poll::Pending => {}
-        }
-        if self.inner.is_end_stream() {
-            self.report.whole = true;
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //!
 //! | layer | does |
 //! | --- | --- |
-//! | `edge`, `tls`, `stall` | connections, TLS, HTTP/1.1 and HTTP/2, limits, draining |
-//! | `front`, `claim`, `telemetry` | request ids, size limits, scopes, metrics, access log, error documents |
+//! | `port`, `tls`, `stall` | connections, TLS, HTTP/1.1 and HTTP/2, limits, draining |
+//! | `exchange`, `telemetry` | request ids, size limits, metrics, access log |
+//! | `front`, `claim`, `cors` | scopes, error documents, pages of other origins |
 //! | `s3s` | signatures: header, query, signed chunks, forms and their policies |
 //! | `adapter` | who asks, what for (`operation`), and whether it is allowed |
 //! | `ops` | one file per family of operations |
@@ -29,9 +30,11 @@ mod call;
 mod claim;
 mod config;
 mod convert;
+mod cors;
 mod edge;
 mod error;
 mod error_table;
+mod exchange;
 mod explain;
 mod front;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -41,6 +44,7 @@ mod lock_header;
 mod operation;
 mod ops;
 mod percent;
+mod port;
 mod query;
 mod range;
 mod request_id;
@@ -54,5 +58,6 @@ mod unparsed;
 mod xml;
 
 pub use config::S3EdgeConfig;
-pub use edge::{S3Edge, ServeError};
+pub use edge::S3Edge;
+pub use port::ServeError;
 pub use tls::{LoadTlsError, TlsConfig};

@@ -11,7 +11,7 @@
 //! | `allowed_methods` | sequence of varints: 0 `GET`, 1 `PUT`, 2 `POST`, 3 `DELETE`, 4 `HEAD` |
 //! | `allowed_headers` | sequence of strings |
 //! | `expose_headers` | sequence of strings |
-//! | `max_age_seconds` | option of zigzag varint |
+//! | `max_age_seconds` | option of varint |
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ pub struct CorsRule {
     /// Names of the answer's headers that pages may read.
     pub expose_headers: Vec<String>,
     /// How long browsers may remember the answer to a preflight.
-    pub max_age_seconds: Option<i32>,
+    pub max_age_seconds: Option<u32>,
 }
 
 /// A bucket's rules in the order given; the first that matches counts.
@@ -73,7 +73,7 @@ mod tests {
                 allowed_methods: vec![CorsMethod::Get, CorsMethod::Head],
                 allowed_headers: vec!["x".into()],
                 expose_headers: Vec::new(),
-                max_age_seconds: Some(-1),
+                max_age_seconds: Some(1),
             }],
         };
         let golden = [1, 1, 1, 1, b'i', 1, 1, b'*', 2, 0, 4, 1, 1, b'x', 0, 1, 1];

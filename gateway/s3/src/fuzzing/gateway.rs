@@ -20,10 +20,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use node_proto::{Clock, ManualClock, UnixMillis};
 
-use crate::{
-    S3Edge, S3EdgeConfig,
-    front::{Front, Peer},
-};
+use crate::{S3Edge, S3EdgeConfig, exchange::Peer, front::Front, port::Answers as _};
 
 /// The operator's key.
 pub(super) const ROOT: (&str, &str) = ("rootkey", "rootsecret");

@@ -6,5 +6,5 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Element, parse};
+pub(crate) use read::{Element, Malformed, parse};
 pub(crate) use write::{Writer, has_place_for};

@@ -44,6 +44,41 @@ impl Element {
         self.children.iter().find(|child| child.name == name)
     }
 
+    /// The only child of a name.
+    ///
+    /// # Errors
+    /// [`Malformed`] when there are several.
+    pub(crate) fn at_most_one(&self, name: &str) -> Result<Option<&Element>, Malformed> {
+        let mut named = self.children.iter().filter(|child| child.name == name);
+        let first = named.next();
+        named.next().map_or(Ok(first), |_| Err(Malformed))
+    }
+
+    /// The text of the only child of a name.
+    ///
+    /// # Errors
+    /// [`Malformed`] when there are several, or it has children itself.
+    pub(crate) fn only_text(&self, name: &str) -> Result<Option<&str>, Malformed> {
+        self.at_most_one(name)?.map(Element::plain_text).transpose()
+    }
+
+    /// The text of an element that has no children.
+    ///
+    /// # Errors
+    /// [`Malformed`] when it has.
+    pub(crate) fn plain_text(&self) -> Result<&str, Malformed> {
+        if self.children.is_empty() { Ok(&self.text) } else { Err(Malformed) }
+    }
+
+    /// Refuses children of other names.
+    ///
+    /// # Errors
+    /// [`Malformed`] for any.
+    pub(crate) fn knows_only(&self, names: &[&str]) -> Result<(), Malformed> {
+        let known = |child: &Element| names.contains(&child.name.as_str());
+        if self.children.iter().all(known) { Ok(()) } else { Err(Malformed) }
+    }
+
     /// The text of the first child of a name.
     pub(crate) fn child_text(&self, name: &str) -> Option<&str> {
         self.child(name).map(|child| child.text.as_str())

@@ -48,6 +48,9 @@ pub struct ObjectConfig {
     /// Listings that read at once; others wait. Default 16: each takes a thread and holds a
     /// snapshot.
     pub snapshot_reads_max: usize,
+    /// How often access logs of buckets are delivered. Default 5 minutes; less makes more and
+    /// smaller log objects.
+    pub access_log_interval: Duration,
 }
 
 impl Default for ObjectConfig {
@@ -64,6 +67,7 @@ impl Default for ObjectConfig {
             buckets_per_account_max: 10_000,
             cached_buckets_max: 10_000,
             snapshot_reads_max: 16,
+            access_log_interval: Duration::from_secs(300),
         }
     }
 }

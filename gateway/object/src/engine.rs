@@ -20,12 +20,14 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Fault, ObjectConfig, ObjectDeps,
+    access_log::{self, AccessLog},
     bucket::{Bucket, BucketCache, BucketConfigs},
     commit::Commits,
     data::DataPath,
     gate::Gate,
     key_locks::KeyLocks,
     sequence::Sequencer,
+    worker::Worker,
 };
 
 /// Shared by all operations.
@@ -40,7 +42,17 @@ pub(crate) struct Engine {
     pub(crate) key_locks: KeyLocks,
     pub(crate) sequencer: Sequencer,
     pub(crate) gate: Gate,
+    pub(crate) access_log: AccessLog,
     snapshot_reads: Arc<Semaphore>,
+}
+
+/// What works on metadata in the background.
+pub(crate) fn workers(engine: &Arc<Engine>) -> Vec<Box<dyn Worker>> {
+    let interval = engine.config.access_log_interval;
+    vec![
+        Box::new(access_log::Flush::new(Arc::clone(engine))),
+        Box::new(access_log::Deliver::new(Arc::clone(engine), interval)),
+    ]
 }
 
 impl Engine {
@@ -55,6 +67,7 @@ impl Engine {
             bucket_creation: tokio::sync::Mutex::new(()),
             key_locks: KeyLocks::new(),
             gate: Gate::new(),
+            access_log: AccessLog::new(),
             snapshot_reads: Arc::new(Semaphore::new(config.snapshot_reads_max.max(1))),
             config,
         }
@@ -101,12 +114,11 @@ impl Engine {
         self.buckets.find(name, load)
     }
 
-    /// Reads the newest version under a key.
+    /// Reads the current object under a key, whichever versions lie below it.
     pub(crate) fn current(&self, bucket: BucketId, key: &str) -> Result<CurrentRow, Fault> {
-        let row_key = key::cur(bucket, key.as_bytes());
-        let row = self.row(Table::Cur, &row_key)?;
+        let row = self.row(Table::Cur, &key::cur(bucket, key.as_bytes()))?;
         let record = row.as_deref().map(decode::<ObjectRecord>).transpose()?;
-        Ok(CurrentRow { row_key, row, record })
+        Ok(CurrentRow { record })
     }
 
     /// An upload id that was never handed out: the time, then random bits.
@@ -120,25 +132,18 @@ impl Engine {
     }
 }
 
-/// The `cur` row of a key as it was read, which a commit can insist on.
+/// What the `cur` row of a key says.
 pub(crate) struct CurrentRow {
-    pub(crate) row_key: Vec<u8>,
-    row: Option<Bytes>,
     pub(crate) record: Option<ObjectRecord>,
 }
 
 impl CurrentRow {
-    /// The live object, if the newest version is one.
+    /// The live object, if there is one.
     pub(crate) fn live(&self) -> Option<&ObjectMetadata> {
         match &self.record.as_ref()?.kind {
             ObjectKind::Object(metadata) => Some(metadata),
             ObjectKind::DeleteMarker => None,
         }
-    }
-
-    /// Holds while the row is the one read.
-    pub(crate) fn unchanged(&self) -> Guard {
-        unchanged(Table::Cur, self.row_key.clone(), self.row.clone())
     }
 }
 

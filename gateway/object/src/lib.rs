@@ -14,6 +14,7 @@
 //!
 //! Deliberately absent: HTTP, XML, who may do what.
 
+mod access_log;
 mod accounting;
 mod api;
 mod attributes;
@@ -33,6 +34,7 @@ mod get;
 mod key_locks;
 mod limits;
 mod list;
+mod listed_config;
 mod lock;
 mod multipart;
 mod names;
@@ -40,10 +42,12 @@ mod publish;
 mod put;
 mod range;
 mod relocate;
+mod rename;
 mod rollup;
 mod sequence;
 mod service;
 mod tagging;
+mod versions;
 mod worker;
 
 pub use accounting::{UsageCounter, UsageDrift};
@@ -51,4 +55,5 @@ pub use api::*;
 pub use bucket::{Bucket, BucketConfig, BucketConfigs};
 pub use conditions::etag_text;
 pub use config::{ObjectConfig, ReadStrategy};
+pub use listed_config::{ListedConfig, ListedConfigPage};
 pub use service::{ObjectDeps, ObjectService};

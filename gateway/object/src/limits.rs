@@ -41,3 +41,9 @@ pub(crate) const READ_ATTEMPTS_MAX: usize = 4;
 /// Keys deleted by one commit. Chosen: a thousand keys take four commits, and a commit stays far
 /// below a mebibyte.
 pub(crate) const DELETE_KEYS_PER_COMMIT: usize = 250;
+
+/// Configurations of one kind that a bucket may have, where it may have several. S3.
+pub(crate) const LISTED_CONFIGS_MAX: usize = 1000;
+
+/// Configurations of one page. S3.
+pub(crate) const LISTED_CONFIG_PAGE_MAX: usize = 100;

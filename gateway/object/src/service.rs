@@ -5,14 +5,20 @@ use std::sync::Arc;
 use futures::StreamExt;
 use gateway_meta::{
     MetaStore, TxIds, UploadId, VersionId,
-    record::{Acknowledge, BucketRecord, Versioning},
+    record::{Acknowledge, BucketRecord, ObjectLock, Versioning},
 };
 use gateway_seal::RootKey;
 use node_proto::{Clock, Layout, NodeId, ShardService};
 
 use crate::{
-    Bucket, BucketConfig, ByteStream, UsageDrift, accounting::audit, api::*, config::ObjectConfig,
-    data::DataPath, engine::Engine, gate::Pass,
+    Bucket, BucketConfig, ByteStream, ListedConfig, ListedConfigPage, UsageDrift,
+    accounting::audit,
+    api::*,
+    config::ObjectConfig,
+    data::{DataPath, config::Random},
+    engine::Engine,
+    gate::Pass,
+    worker::Supervisor,
 };
 
 /// What the service is built from.
@@ -40,6 +46,8 @@ pub struct ObjectDeps {
 #[derive(Clone)]
 pub struct ObjectService {
     engine: Arc<Engine>,
+    /// What works on metadata in the background; the data path has workers of its own.
+    background: Arc<Supervisor>,
 }
 
 impl ObjectService {
@@ -49,7 +57,10 @@ impl ObjectService {
     /// [`Fault`] when the configuration makes no sense or the metadata store cannot be used.
     pub async fn open(deps: ObjectDeps, config: ObjectConfig) -> Result<Self, Fault> {
         let data = DataPath::open(&deps, config.data()).await?;
-        Ok(Self { engine: Arc::new(Engine::new(deps, data, config)) })
+        let background = Arc::new(Supervisor::new(Random::system()));
+        let engine = Arc::new(Engine::new(deps, data, config));
+        background.start_all(crate::engine::workers(&engine));
+        Ok(Self { engine, background })
     }
 
     /// Makes a bucket.
@@ -90,6 +101,67 @@ impl ObjectService {
     pub async fn delete_config<C: BucketConfig>(&self, bucket: &str) -> Result<(), BucketError> {
         let _pass = self.enter()?;
         self.engine.delete_config::<C>(bucket).await
+    }
+
+    /// Sets one of the configurations that a bucket has several of, by `id`, which replaces what
+    /// was set before.
+    ///
+    /// # Errors
+    /// [`ListedConfigError`].
+    pub async fn put_listed_config<C: ListedConfig>(
+        &self,
+        bucket: &str,
+        id: &str,
+        config: C,
+    ) -> Result<(), ListedConfigError> {
+        let _pass = self.enter()?;
+        self.engine.put_listed_config(bucket, id, &config).await
+    }
+
+    /// One of the configurations that a bucket has several of.
+    ///
+    /// # Errors
+    /// [`ListedConfigError`].
+    pub async fn listed_config<C: ListedConfig>(
+        &self,
+        bucket: &str,
+        id: &str,
+    ) -> Result<C, ListedConfigError> {
+        let _pass = self.enter()?;
+        self.engine.listed_config(bucket, id)
+    }
+
+    /// Removes one of the configurations that a bucket has several of.
+    ///
+    /// # Errors
+    /// [`ListedConfigError`].
+    pub async fn delete_listed_config<C: ListedConfig>(
+        &self,
+        bucket: &str,
+        id: &str,
+    ) -> Result<(), ListedConfigError> {
+        let _pass = self.enter()?;
+        self.engine.delete_listed_config::<C>(bucket, id).await
+    }
+
+    /// Up to a hundred of the configurations that a bucket has several of, behind the id `after`.
+    ///
+    /// # Errors
+    /// [`ListedConfigError`].
+    pub async fn list_configs<C: ListedConfig>(
+        &self,
+        bucket: &str,
+        after: Option<&str>,
+    ) -> Result<ListedConfigPage<C>, ListedConfigError> {
+        let _pass = self.enter()?;
+        self.engine.list_configs(bucket, after).await
+    }
+
+    /// Takes a line of a bucket's access log, without its line feed, to be delivered where the
+    /// bucket's configuration says. Never waits; a bucket that logs nothing takes nothing. Lines are
+    /// durable after two seconds, and at once when the service is shut down.
+    pub fn log_access(&self, bucket: &Bucket, line: &str) {
+        self.engine.log_access(bucket, line);
     }
 
     /// Says what becomes of replaced versions from now on.
@@ -199,6 +271,15 @@ impl ObjectService {
         self.engine.copy_object(request).await
     }
 
+    /// Gives an object another key within its bucket, in one commit and without moving data.
+    ///
+    /// # Errors
+    /// [`RenameError`].
+    pub async fn rename_object(&self, request: RenameObject) -> Result<(), RenameError> {
+        let _pass = self.enter()?;
+        self.engine.rename_object(request).await
+    }
+
     /// Deletes an object.
     ///
     /// # Errors
@@ -231,6 +312,15 @@ impl ObjectService {
         self.engine.list_objects(request).await
     }
 
+    /// Lists the versions of objects.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn list_versions(&self, request: ListVersions) -> Result<VersionPage, ListError> {
+        let _pass = self.enter()?;
+        self.engine.list_versions(request).await
+    }
+
     /// Reads an object's tags.
     ///
     /// # Errors
@@ -256,6 +346,42 @@ impl ObjectService {
     ) -> Result<VersionId, TaggingError> {
         let _pass = self.enter()?;
         self.engine.put_object_tags(target, version, tags).await
+    }
+
+    /// What keeps a version from being deleted.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub async fn object_lock(
+        &self,
+        target: &ObjectRef,
+        version: Option<VersionId>,
+    ) -> Result<(VersionId, ObjectLock), LockError> {
+        let _pass = self.enter()?;
+        self.engine.object_lock(target, version)
+    }
+
+    /// Gives a version another retention.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub async fn put_retention(&self, request: PutRetention) -> Result<VersionId, LockError> {
+        let _pass = self.enter()?;
+        self.engine.put_retention(request).await
+    }
+
+    /// Puts a legal hold on a version or takes it off.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub async fn put_legal_hold(
+        &self,
+        target: &ObjectRef,
+        version: Option<VersionId>,
+        held: bool,
+    ) -> Result<VersionId, LockError> {
+        let _pass = self.enter()?;
+        self.engine.put_legal_hold(target, version, held).await
     }
 
     /// Starts a multipart upload.
@@ -420,6 +546,10 @@ impl ObjectService {
     /// background workers. May be called again.
     pub async fn shutdown(&self) {
         self.engine.gate.close().await;
+        self.background.stop().await;
+        if let Err(fault) = self.engine.flush_access_log().await {
+            tracing::error!(%fault, "the last lines of access logs are lost");
+        }
         self.engine.commits.drain().await;
         self.engine.data.shutdown().await;
     }

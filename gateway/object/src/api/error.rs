@@ -198,6 +198,10 @@ pub enum ObjectReadError {
     DeleteMarker {
         /// It was asked for by version id.
         named: bool,
+        /// S3's name of it.
+        version: gateway_meta::VersionId,
+        /// When it was made.
+        modified: node_proto::UnixMillis,
     },
     /// `If-Match` or `If-Unmodified-Since` does not hold.
     #[error("the precondition {condition} does not hold")]
@@ -301,6 +305,67 @@ pub enum BucketError {
     /// Object lock and versioning that is not enabled exclude each other.
     #[error("object lock needs versioning")]
     ObjectLockNeedsVersioning,
+    /// Not the request's fault.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Why a configuration that a bucket has several of cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListedConfigError {
+    /// No such bucket.
+    #[error("bucket {bucket} does not exist")]
+    NoSuchBucket {
+        /// Its name.
+        bucket: String,
+    },
+    /// No configuration with the id.
+    #[error("the configuration does not exist")]
+    NoSuchConfiguration,
+    /// The bucket has as many as it may.
+    #[error("the bucket has {limit} configurations already")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// Not the request's fault.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Why an object was not renamed.
+#[derive(Debug, thiserror::Error)]
+pub enum RenameError {
+    /// No such bucket.
+    #[error("bucket {bucket} does not exist")]
+    NoSuchBucket {
+        /// Its name.
+        bucket: String,
+    },
+    /// The bucket keeps versions, or kept some: a rename would make the past untrue.
+    #[error("the bucket has versions")]
+    Versioned,
+    /// The source does not exist, or `If-Match` without a live target.
+    #[error("the key does not exist")]
+    NoSuchKey,
+    /// Source and target are one.
+    #[error("source and target are the same key")]
+    SameKey,
+    /// A key is empty or longer than 1,024 bytes.
+    #[error("the key is {len_bytes} bytes long")]
+    KeyTooLong {
+        /// Its length.
+        len_bytes: usize,
+    },
+    /// A condition on source or target does not hold.
+    #[error("the precondition {condition} does not hold")]
+    PreconditionFailed {
+        /// The header's name.
+        condition: &'static str,
+    },
+    /// The client's token stands for another rename.
+    #[error("the token was used for another rename")]
+    TokenReused,
     /// Not the request's fault.
     #[error(transparent)]
     Fault(#[from] Fault),

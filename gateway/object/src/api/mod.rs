@@ -6,9 +6,11 @@ mod encryption;
 mod error;
 mod job;
 mod list;
+mod lock;
 mod multipart;
 mod object;
 mod status;
+mod version;
 
 pub use body::{
     BodyError, ByteStream, ChecksumRequest, ExpectedChecksum, ExpectedDigests, IncomingBody,
@@ -17,18 +19,20 @@ pub use body::{
 pub use bucket::{BucketPage, CreateBucket, ListBuckets};
 pub use encryption::{CustomerKey, EncryptionRequest};
 pub use error::{
-    BucketError, DeleteError, DigestKind, Fault, InvalidPart, ListError, LockError, MultipartError,
-    ObjectReadError, ObjectWriteError, TaggingError,
+    BucketError, DeleteError, DigestKind, Fault, InvalidPart, ListError, ListedConfigError,
+    LockError, MultipartError, ObjectReadError, ObjectWriteError, RenameError, TaggingError,
 };
 pub use job::{JobError, JobKind, JobReport, JobState};
 pub use list::{ListEntry, ListObjects, ListPage};
+pub use lock::PutRetention;
 pub use multipart::{
     CompletePart, CompleteUpload, CreateUpload, ListParts, ListUploads, PartInfo, PartPage,
     PartReceipt, UploadInfo, UploadPage, UploadPart, UploadPartCopy, UploadRef,
 };
 pub use object::{
     CopyObject, CopyReceipt, CopySource, DeleteObject, DeleteReceipt, ETagCondition, GetObject,
-    MetadataDirective, ObjectAttributes, ObjectInfo, ObjectRead, ObjectRef, PutObject,
-    RangeRequest, ReadCondition, ResolvedRange, TaggingDirective, WriteCondition, WriteReceipt,
+    MetadataDirective, ObjectAttributes, ObjectInfo, ObjectRead, ObjectRef, PutObject, RangeRequest,
+    ReadCondition, RenameObject, ResolvedRange, TaggingDirective, WriteCondition, WriteReceipt,
 };
 pub use status::{BreakerState, DeviceReport, RepairStatus, ScrubStatus};
+pub use version::{ListVersions, VersionEntry, VersionMarker, VersionPage};

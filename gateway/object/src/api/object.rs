@@ -239,6 +239,21 @@ pub struct CopyReceipt {
     pub source_version: VersionId,
 }
 
+/// Gives an object another key.
+#[derive(Clone, Debug)]
+pub struct RenameObject {
+    /// Its new name.
+    pub target: ObjectRef,
+    /// Its key so far, in the same bucket.
+    pub source: String,
+    /// Conditions on the live target.
+    pub condition: ReadCondition,
+    /// Conditions on the source.
+    pub source_condition: ReadCondition,
+    /// What a client repeats a request under: one that was done is not done again.
+    pub token: Option<String>,
+}
+
 /// Deletes an object.
 #[derive(Clone, Debug)]
 pub struct DeleteObject {

@@ -37,6 +37,11 @@ impl UsageChange {
         self.remove_bytes(len_bytes);
     }
 
+    pub(crate) fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.objects += other.objects;
+    }
+
     pub(crate) fn add_bytes(&mut self, len_bytes: u64) {
         self.bytes += i128::from(len_bytes);
     }

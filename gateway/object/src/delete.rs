@@ -1,18 +1,23 @@
-//! Deleting objects.
+//! Deleting objects: by a delete marker on top, or one version for good.
 //!
-//! *Retries:* deleting what is not there succeeds, so requests may be repeated. *Cancellation:* each
-//! key of a dropped request is deleted or is not.
+//! *Retries:* deleting what is not there succeeds, so requests may be repeated; each repetition of a
+//! deletion without a version makes a delete marker of its own in a versioned bucket, as S3 does.
+//! *Cancellation:* each key of a dropped request is deleted or is not.
+
+use std::{collections::HashMap, sync::Arc};
 
 use fail::fail_point;
-use gateway_meta::{CommitOutcome, Op, Table, VersionId, record::BucketRecord};
+use gateway_meta::{
+    VersionId,
+    record::{BucketRecord, ETag, ObjectKind, ObjectRecord, Versioning},
+};
 
 use crate::{
-    Bucket, DeleteError, DeleteObject, DeleteReceipt, ETagCondition, Fault,
-    accounting::UsageChange,
-    conditions,
-    engine::{CurrentRow, Engine},
+    Bucket, DeleteError, DeleteObject, DeleteReceipt, ETagCondition, Fault, conditions,
+    engine::Engine,
     limits::{COMMIT_ATTEMPTS_MAX, DELETE_KEYS_PER_COMMIT},
     names::validate_key,
+    versions::{EditOutcome, KeyEdit},
 };
 
 type Outcome = Result<DeleteReceipt, DeleteError>;
@@ -23,7 +28,7 @@ impl Engine {
         let bucket = self.deletable_bucket(&request.target.bucket)?;
         let key = request.target.key.as_bytes();
         let _turn = self.key_locks.lock(bucket.id, key).await;
-        self.delete_in_turn(&bucket, &request).await
+        self.delete_in_turn(&request.target.bucket, &request).await
     }
 
     /// Deletes objects of one bucket, several per commit.
@@ -32,55 +37,77 @@ impl Engine {
         bucket: &str,
         requests: Vec<DeleteObject>,
     ) -> Result<Vec<Outcome>, DeleteError> {
-        let bucket = self.deletable_bucket(bucket)?;
+        self.deletable_bucket(bucket)?;
         let mut outcomes = Vec::with_capacity(requests.len());
-        let mut rest = requests.as_slice();
-        while !rest.is_empty() {
-            let (group, behind) = rest.split_at(distinct_keys(rest));
-            outcomes.extend(self.delete_group(&bucket, group).await);
-            rest = behind;
+        for group in requests.chunks(DELETE_KEYS_PER_COMMIT) {
+            outcomes.extend(self.delete_group(bucket, group).await?);
         }
         Ok(outcomes)
     }
 
-    fn deletable_bucket(&self, name: &str) -> Result<std::sync::Arc<Bucket>, DeleteError> {
+    pub(crate) fn deletable_bucket(&self, name: &str) -> Result<Arc<Bucket>, DeleteError> {
         self.find_bucket(name)?.ok_or_else(|| DeleteError::NoSuchBucket { bucket: name.to_owned() })
     }
 
-    /// Deletes distinct keys in one commit; if that does not go through, in one each.
-    async fn delete_group(&self, bucket: &BucketRecord, group: &[DeleteObject]) -> Vec<Outcome> {
+    /// Deletes in one commit; if that does not go through, in one each.
+    async fn delete_group(
+        &self,
+        name: &str,
+        group: &[DeleteObject],
+    ) -> Result<Vec<Outcome>, DeleteError> {
+        let bucket = self.deletable_bucket(name)?;
         let keys = group.iter().map(|request| request.target.key.as_bytes());
         let _turns = self.key_locks.lock_all(bucket.id, keys).await;
-        let mut doomed = Vec::new();
+        // Taken after the wait, in which its mode may have changed.
+        let bucket = self.deletable_bucket(name)?;
+        let mut edits: HashMap<&str, KeyEdit<'_>> = HashMap::new();
         let mut outcomes = Vec::with_capacity(group.len());
-        for (index, request) in group.iter().enumerate() {
-            outcomes.push(match self.doomed_row(bucket, request) {
-                Ok(Some(row)) => {
-                    doomed.push((index, row));
-                    Ok(receipt(request))
-                }
-                Ok(None) => Ok(receipt(request)),
-                Err(error) => Err(error),
-            });
+        for request in group {
+            outcomes.push(self.delete_within(&bucket, &mut edits, request));
         }
-        let rows: Vec<&CurrentRow> = doomed.iter().map(|(_, row)| row).collect();
-        if !rows.is_empty()
-            && !matches!(self.commit_deletion(bucket, &rows).await, Ok(CommitOutcome::Applied))
-        {
-            for (index, _) in doomed {
-                outcomes[index] = self.delete_in_turn(bucket, &group[index]).await;
+        let edits = edits.into_values().collect();
+        fail_point!("delete-before-commit");
+        let committed = self.commit_edits(&bucket, edits, &[]).await;
+        fail_point!("delete-after-commit");
+        if !matches!(committed, Ok(EditOutcome::Applied)) {
+            for (outcome, request) in outcomes.iter_mut().zip(group) {
+                if outcome.is_ok() {
+                    *outcome = self.delete_in_turn(name, request).await;
+                }
             }
         }
-        outcomes
+        Ok(outcomes)
+    }
+
+    /// Deletes in the edits of one commit: several versions of a key share an edit.
+    fn delete_within<'a>(
+        &'a self,
+        bucket: &'a BucketRecord,
+        edits: &mut HashMap<&'a str, KeyEdit<'a>>,
+        request: &'a DeleteObject,
+    ) -> Outcome {
+        check_key(request)?;
+        let key = request.target.key.as_str();
+        if !edits.contains_key(key) {
+            edits.insert(key, KeyEdit::begin(self, bucket, key)?);
+        }
+        let edit = edits.get_mut(key).expect("it was just put there");
+        self.delete_from(bucket, edit, request)
     }
 
     /// Deletes one key whose turn the caller holds.
-    async fn delete_in_turn(&self, bucket: &BucketRecord, request: &DeleteObject) -> Outcome {
+    async fn delete_in_turn(&self, name: &str, request: &DeleteObject) -> Outcome {
+        check_key(request)?;
         for _ in 0..COMMIT_ATTEMPTS_MAX {
-            let Some(row) = self.doomed_row(bucket, request)? else { return Ok(receipt(request)) };
-            match self.commit_deletion(bucket, &[&row]).await? {
-                CommitOutcome::Applied => return Ok(receipt(request)),
-                CommitOutcome::GuardFailed { .. } => {}
+            let bucket = self.deletable_bucket(name)?;
+            let mut edit = KeyEdit::begin(self, &bucket, &request.target.key)?;
+            let receipt = self.delete_from(&bucket, &mut edit, request)?;
+            fail_point!("delete-before-commit");
+            let committed = self.commit_edits(&bucket, vec![edit], &[]).await;
+            fail_point!("delete-after-commit");
+            match committed? {
+                EditOutcome::Applied => return Ok(receipt),
+                EditOutcome::Changed | EditOutcome::NoBucket | EditOutcome::Refused { .. } => {}
             }
         }
         Err(match request.if_match {
@@ -89,48 +116,61 @@ impl Engine {
         })
     }
 
-    /// The row that `request` deletes; `None` when there is nothing to do.
-    fn doomed_row(
+    /// What a deletion makes of a key.
+    fn delete_from(
         &self,
         bucket: &BucketRecord,
+        edit: &mut KeyEdit<'_>,
         request: &DeleteObject,
-    ) -> Result<Option<CurrentRow>, DeleteError> {
-        validate_key(&request.target.key)
-            .map_err(|len_bytes| DeleteError::KeyTooLong { len_bytes })?;
-        let current = self.current(bucket.id, &request.target.key)?;
-        let version = current.record.as_ref().map(|record| record.version);
-        let named = request.version.is_none_or(|wanted| version == Some(wanted));
-        let live = current.live().filter(|_| named);
-        check_condition(request.if_match.as_ref(), live.map(|live| &live.etag))?;
-        Ok(live.is_some().then_some(current))
-    }
-
-    async fn commit_deletion(
-        &self,
-        bucket: &BucketRecord,
-        rows: &[&CurrentRow],
-    ) -> Result<CommitOutcome, Fault> {
-        let mut usage = UsageChange::default();
-        let mut ops = Vec::new();
-        for row in rows {
-            ops.push(Op::Delete { table: Table::Cur, key: row.row_key.clone() });
-            if let Some(live) = row.live() {
-                usage.remove_object(live.len_bytes);
-                ops.extend(self.data.unlink_ops(&live.body));
+    ) -> Outcome {
+        match request.version {
+            Some(version) => self.delete_version(edit, request, version),
+            None => {
+                let live = edit.live()?.map(|live| live.etag);
+                check_condition(request.if_match.as_ref(), live.as_ref())?;
+                if bucket.versioning == Versioning::Never && live.is_none() {
+                    return Ok(DeleteReceipt::default());
+                }
+                let (seq, version) = self.make_room::<DeleteError>(bucket, edit)?;
+                if bucket.versioning == Versioning::Never {
+                    return Ok(DeleteReceipt::default());
+                }
+                let modified = self.clock.now();
+                let kind = ObjectKind::DeleteMarker;
+                edit.push(ObjectRecord { version, seq, modified, kind });
+                Ok(DeleteReceipt { version: Some(version), delete_marker: true })
             }
         }
-        ops.extend(usage.ops(bucket.owner, bucket.id, self.clock.now()));
-        let guards = rows.iter().map(|row| row.unchanged()).collect();
-        fail_point!("delete-before-commit");
-        let outcome = self.commits.commit(guards, ops).await;
-        fail_point!("delete-after-commit");
-        outcome
     }
+
+    /// Removes a version for good. One that is not there is no error.
+    fn delete_version(
+        &self,
+        edit: &mut KeyEdit<'_>,
+        request: &DeleteObject,
+        version: VersionId,
+    ) -> Outcome {
+        let place = edit.find(version)?;
+        let etag = place.and_then(|place| match &edit.record(place).kind {
+            ObjectKind::Object(metadata) => Some(metadata.etag),
+            ObjectKind::DeleteMarker => None,
+        });
+        check_condition(request.if_match.as_ref(), etag.as_ref())?;
+        let delete_marker = match place {
+            Some(place) => self.remove_unlocked(edit, place, request.bypass_governance)?,
+            None => false,
+        };
+        Ok(DeleteReceipt { version: Some(version), delete_marker })
+    }
+}
+
+fn check_key(request: &DeleteObject) -> Result<(), DeleteError> {
+    validate_key(&request.target.key).map_err(|len_bytes| DeleteError::KeyTooLong { len_bytes })
 }
 
 fn check_condition(
     if_match: Option<&ETagCondition>,
-    live: Option<&gateway_meta::record::ETag>,
+    live: Option<&ETag>,
 ) -> Result<(), DeleteError> {
     match (if_match, live) {
         (None, _) => Ok(()),
@@ -138,20 +178,4 @@ fn check_condition(
         (Some(wanted), Some(etag)) if conditions::names(wanted, etag) => Ok(()),
         (Some(_), Some(_)) => Err(DeleteError::PreconditionFailed),
     }
-}
-
-/// Buckets are unversioned: nothing but a version named by the client is worth telling.
-fn receipt(request: &DeleteObject) -> DeleteReceipt {
-    let version: Option<VersionId> = request.version;
-    DeleteReceipt { version, delete_marker: false }
-}
-
-/// How many of `requests`, from the first, have keys of their own and fit one commit.
-fn distinct_keys(requests: &[DeleteObject]) -> usize {
-    let mut seen = std::collections::HashSet::new();
-    requests
-        .iter()
-        .take(DELETE_KEYS_PER_COMMIT)
-        .take_while(|request| seen.insert(request.target.key.as_str()))
-        .count()
 }

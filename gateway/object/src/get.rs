@@ -1,15 +1,15 @@
 //! Reading objects.
 //!
-//! A version may be replaced and reclaimed between the look at its record and its first byte. Then
-//! the read starts anew with the version that replaced it; a version that is still current and
-//! cannot be read is a fault.
+//! A version may be removed for good and reclaimed between the look at its record and its first
+//! byte. Then the read starts anew with the version that replaced it, if it was not asked for by
+//! name; a version that is still there and cannot be read is a fault.
 
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use gateway_meta::{
     VersionId,
-    record::{Body, ObjectKind, PartTableEntry, StoredChecksum},
+    record::{Body, PartTableEntry, StoredChecksum},
 };
 
 use crate::{
@@ -102,19 +102,7 @@ impl Engine {
         condition: &ReadCondition,
     ) -> Result<Found, ObjectReadError> {
         let bucket = self.readable_bucket(&target.bucket)?;
-        let absent = || match version {
-            None => ObjectReadError::NoSuchKey,
-            Some(_) => ObjectReadError::NoSuchVersion,
-        };
-        // Buckets are unversioned: the newest version of a key is its only one.
-        let current = self.current(bucket.id, &target.key)?;
-        let record = current.record.ok_or_else(absent)?;
-        if version.is_some_and(|version| version != record.version) {
-            return Err(ObjectReadError::NoSuchVersion);
-        }
-        let ObjectKind::Object(metadata) = record.kind else {
-            return Err(ObjectReadError::DeleteMarker { named: version.is_some() });
-        };
+        let (record, metadata) = self.find_version(&bucket, &target.key, version)?;
         let info =
             ObjectInfo { version: record.version, modified: record.modified, metadata: *metadata };
         check_read(condition, &info)?;
@@ -139,10 +127,13 @@ impl Engine {
             .ok_or_else(|| ObjectReadError::NoSuchBucket { bucket: name.to_owned() })
     }
 
-    /// Whether another version is current by now, so that a failed read says nothing.
+    /// Whether the version found is gone by now, so that a failed read says nothing.
     pub(crate) fn was_replaced(&self, key: &str, found: &Found) -> Result<bool, Fault> {
-        let current = self.current(found.bucket.id, key)?;
-        Ok(current.live().is_none_or(|live| live.body != found.info.metadata.body))
+        match self.find_version(&found.bucket, key, Some(found.info.version)) {
+            Ok((_, metadata)) => Ok(metadata.body != found.info.metadata.body),
+            Err(ObjectReadError::Fault(fault)) => Err(fault),
+            Err(_) => Ok(true),
+        }
     }
 
     async fn resolve_and_read(

@@ -16,6 +16,8 @@
 //! version, has seen before: versions made while the clock is behind are retained as long as if it
 //! had stood still. A clock that runs ahead ends retentions early; no gateway can tell.
 
+mod versions;
+
 use gateway_meta::record::{
     DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod,
 };

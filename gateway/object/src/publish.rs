@@ -3,7 +3,8 @@
 //! Invariants:
 //! - the conditions hold for the very version that the commit replaces: it is guarded to be the one
 //!   they were evaluated on;
-//! - the replaced body is unlinked, and counters and meters move, in the same commit.
+//! - what it replaces stays as an older version, or its body is unlinked, as the bucket's mode says
+//!   that the commit guards; counters and meters move in the same commit.
 //!
 //! *Cancellation:* dropping the future leaves the object either published or not, and its bytes
 //! protected until that is known.
@@ -11,18 +12,20 @@
 use std::sync::Arc;
 
 use gateway_meta::{
-    CommitOutcome, Guard, Op, Table, VersionId,
+    Guard, Op, Table, VersionId,
     key::ctl,
-    record::{BucketRecord, ObjectKind, ObjectMetadata, ObjectRecord, Record},
+    record::{BucketRecord, ObjectKind, ObjectMetadata, ObjectRecord, Versioning},
 };
+use node_proto::UnixMillis;
 
 use crate::{
     Bucket, Fault, ObjectWriteError, WriteCondition, WriteReceipt,
-    accounting::UsageChange,
     conditions::{check_write, is_conditional},
     data::InFlight,
-    engine::{CurrentRow, Engine},
+    engine::Engine,
     limits::COMMIT_ATTEMPTS_MAX,
+    lock::{Locked, lock_of_new},
+    versions::{EditOutcome, Finished, KeyEdit, edit_outcome, standing_guards},
 };
 
 /// An object whose bytes are durable.
@@ -45,6 +48,12 @@ pub(crate) enum PublishError {
     Stale,
     /// Anything else.
     Write(ObjectWriteError),
+}
+
+impl From<Locked> for PublishError {
+    fn from(locked: Locked) -> Self {
+        Self::Write(locked.into())
+    }
 }
 
 impl From<ObjectWriteError> for PublishError {
@@ -75,62 +84,67 @@ impl Engine {
     ) -> Result<WriteReceipt, PublishError> {
         let _turn = self.key_locks.lock(bucket.id, key.as_bytes()).await;
         for _ in 0..COMMIT_ATTEMPTS_MAX {
-            let current = self.current(bucket.id, key)?;
-            check_write(condition, current.live())?;
-            let record = self.version_record(&current, &object.metadata);
-            let guards = [current.unchanged(), bucket_exists(bucket)]
-                .into_iter()
-                .chain(object.guards.iter().cloned())
-                .collect();
-            let ops = self.publish_ops(bucket, &current, &record, &object);
-            match self.commits.commit_body(guards, ops, &mut object.in_flight).await? {
-                CommitOutcome::Applied => return Ok(receipt(&record, &object.metadata)),
-                CommitOutcome::GuardFailed { guard_index: 0 } => {
+            let bucket = self.still_there(bucket)?;
+            let mut edit = KeyEdit::begin(self, &bucket, key)?;
+            check_write(condition, edit.live()?)?;
+            let (seq, version) = self.make_room::<PublishError>(&bucket, &mut edit)?;
+            let mut metadata = object.metadata.clone();
+            metadata.lock = lock_of_new(&bucket, &metadata.lock, seq)?;
+            let modified = self.clock.now();
+            let kind = ObjectKind::Object(Box::new(metadata.clone()));
+            let record = ObjectRecord { version, seq, modified, kind };
+            edit.push(record.clone());
+            match self.commit_object(&bucket, edit, &mut object, modified).await? {
+                EditOutcome::Applied => return Ok(receipt(&record, &metadata)),
+                EditOutcome::Changed => {
                     tracing::debug!(bucket = bucket.name, "a key changed under a commit");
                 }
-                CommitOutcome::GuardFailed { guard_index: 1 } => {
-                    return Err(no_such_bucket(&bucket.name).into());
-                }
-                CommitOutcome::GuardFailed { .. } => return Err(PublishError::Stale),
+                EditOutcome::NoBucket => return Err(no_such_bucket(&bucket.name).into()),
+                EditOutcome::Refused { .. } => return Err(PublishError::Stale),
             }
         }
         Err(contended(is_conditional(condition)).into())
     }
 
-    /// The next version of the key, an unversioned bucket's `null` version.
-    fn version_record(&self, current: &CurrentRow, metadata: &ObjectMetadata) -> ObjectRecord {
-        let now = self.clock.now();
-        let predecessor = current.record.as_ref().map(|record| record.seq);
-        ObjectRecord {
-            version: VersionId::Null,
-            seq: self.sequencer.next(now, predecessor),
-            modified: now,
-            kind: ObjectKind::Object(Box::new(metadata.clone())),
-        }
+    /// A bucket as it is by now; one that was made anew under its name is another.
+    fn still_there(&self, bucket: &BucketRecord) -> Result<Arc<Bucket>, ObjectWriteError> {
+        let found = self.find_bucket(&bucket.name)?.filter(|found| found.id == bucket.id);
+        found.ok_or_else(|| no_such_bucket(&bucket.name))
     }
 
-    fn publish_ops(
+    /// Removes what a new version replaces for good, and says what that one is called.
+    pub(crate) fn make_room<E: From<Fault> + From<Locked>>(
         &self,
         bucket: &BucketRecord,
-        current: &CurrentRow,
-        record: &ObjectRecord,
-        object: &NewObject,
-    ) -> Vec<Op> {
-        let mut usage = UsageChange::default();
-        usage.add_object(object.metadata.len_bytes);
-        usage.remove_bytes(object.released_bytes);
-        let mut ops = vec![Op::Put {
-            table: Table::Cur,
-            key: current.row_key.clone(),
-            value: record.encode(),
-        }];
-        if let Some(replaced) = current.live() {
-            usage.remove_object(replaced.len_bytes);
-            ops.extend(self.data.unlink_ops(&replaced.body));
+        edit: &mut KeyEdit<'_>,
+    ) -> Result<(u128, VersionId), E> {
+        let seq = edit.next_seq(self.clock.now())?;
+        if bucket.versioning == Versioning::Enabled {
+            return Ok((seq, VersionId::Id(seq.to_be_bytes())));
         }
+        if let Some(place) = edit.find(VersionId::Null)? {
+            self.remove_unlocked(edit, place, false)?;
+        }
+        Ok((seq, VersionId::Null))
+    }
+
+    async fn commit_object(
+        &self,
+        bucket: &BucketRecord,
+        edit: KeyEdit<'_>,
+        object: &mut NewObject,
+        modified: UnixMillis,
+    ) -> Result<EditOutcome, Fault> {
+        let Finished { guards, mut ops, mut usage } = edit.finish()?;
+        usage.remove_bytes(object.released_bytes);
         ops.extend(object.ops.iter().cloned());
-        ops.extend(usage.ops(bucket.owner, bucket.id, record.modified));
-        ops
+        ops.extend(usage.ops(bucket.owner, bucket.id, modified));
+        let mut all = standing_guards(bucket).to_vec();
+        all.extend(guards);
+        let own_from = all.len();
+        all.extend(object.guards.iter().cloned());
+        let outcome = self.commits.commit_body(all, ops, &mut object.in_flight).await?;
+        Ok(edit_outcome(outcome, own_from))
     }
 }
 

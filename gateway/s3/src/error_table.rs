@@ -7,11 +7,13 @@
 //!   cause and answered without it;
 //! - an answer that invites a retry says when (`Retry-After`).
 
+use gateway_meta::VersionId;
 use gateway_object::{
     BodyError, BucketError, DeleteError, DigestKind, Fault, ListError, LockError, MultipartError,
     ObjectReadError, ObjectWriteError, TaggingError,
 };
 use http::{HeaderName, HeaderValue, header};
+use node_proto::UnixMillis;
 
 use crate::{
     convert,
@@ -23,6 +25,7 @@ use crate::{
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
+const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 
 fn retry(code: Code) -> Failure {
     Failure::new(code).header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
@@ -175,34 +178,44 @@ fn source(error: ObjectReadError) -> Failure {
         E::PreconditionFailed { condition } => {
             precondition_failed(&format!("x-amz-copy-source-{condition}"))
         }
-        E::DeleteMarker { named: true } => Failure::invalid_request(
+        E::DeleteMarker { named: true, .. } => Failure::invalid_request(
             "The source of a copy request may not specifically refer to a delete marker by version \
              id.",
         ),
         error @ (E::NoSuchBucket { .. }
         | E::NoSuchKey
         | E::NoSuchVersion
-        | E::DeleteMarker { named: false }
+        | E::DeleteMarker { named: false, .. }
         | E::RangeNotSatisfiable { .. }
         | E::NoSuchPart { .. }
         | E::Fault(_)) => error.into(),
     }
 }
 
+/// A delete marker cannot be read: as the newest version it hides the key, and by its name it can
+/// only be deleted.
+fn delete_marker(named: bool, version: VersionId, modified: UnixMillis) -> Failure {
+    let shown = |text: String| HeaderValue::try_from(text).expect("ids and dates are ASCII");
+    let failure = match named {
+        false => Failure::new(Code::NoSuchKey),
+        true => Failure::new(Code::MethodNotAllowed)
+            .detail("ResourceType", "DeleteMarker")
+            .header(header::ALLOW, HeaderValue::from_static("DELETE"))
+            .header(header::LAST_MODIFIED, shown(convert::http_date(modified))),
+    };
+    failure
+        .header(DELETE_MARKER, HeaderValue::from_static("true"))
+        .header(VERSION_ID, shown(version.to_string()))
+}
+
 impl From<ObjectReadError> for Failure {
     fn from(error: ObjectReadError) -> Self {
         use ObjectReadError as E;
-        let marked = HeaderValue::from_static("true");
         match error {
             E::NoSuchBucket { bucket } => no_such_bucket(bucket),
             E::NoSuchKey => Self::new(Code::NoSuchKey),
             E::NoSuchVersion => Self::new(Code::NoSuchVersion),
-            E::DeleteMarker { named: false } => {
-                Self::new(Code::NoSuchKey).header(DELETE_MARKER, marked)
-            }
-            E::DeleteMarker { named: true } => {
-                Self::new(Code::MethodNotAllowed).header(DELETE_MARKER, marked)
-            }
+            E::DeleteMarker { named, version, modified } => delete_marker(named, version, modified),
             E::PreconditionFailed { condition } => precondition_failed(condition),
             // Reads answer 304 before they come here; nothing else can be "not modified".
             E::NotModified { .. } => precondition_failed("If-None-Match"),

@@ -31,8 +31,9 @@ pub use multipart::{
 };
 pub use object::{
     CopyObject, CopyReceipt, CopySource, DeleteObject, DeleteReceipt, ETagCondition, GetObject,
-    MetadataDirective, ObjectAttributes, ObjectInfo, ObjectRead, ObjectRef, PutObject, RangeRequest,
-    ReadCondition, RenameObject, ResolvedRange, TaggingDirective, WriteCondition, WriteReceipt,
+    MetadataDirective, ObjectAttributes, ObjectInfo, ObjectRead, ObjectRef, PutObject,
+    RangeRequest, ReadCondition, RenameObject, ResolvedRange, TaggingDirective, WriteCondition,
+    WriteReceipt,
 };
 pub use status::{BreakerState, DeviceReport, RepairStatus, ScrubStatus};
 pub use version::{ListVersions, VersionEntry, VersionMarker, VersionPage};

@@ -50,10 +50,17 @@ fn write_errors() -> Vec<ObjectWriteError> {
         E::InvalidStorageClass { storage_class: "HOT".to_owned() },
         E::Source(ObjectReadError::NoSuchKey),
         E::Source(ObjectReadError::PreconditionFailed { condition: "If-Match" }),
-        E::Source(ObjectReadError::DeleteMarker { named: true }),
+        E::Source(ObjectReadError::DeleteMarker {
+            named: true,
+            version: gateway_meta::VersionId::Null,
+            modified: node_proto::UnixMillis(0),
+        }),
         E::SelfCopy,
         E::InvalidCopyRange { len_bytes: 9 },
         E::CopySourceTooLarge { limit_bytes: 7 },
+        E::Locked,
+        E::ObjectLockNotEnabled,
+        E::RetentionInPast,
         E::NoSuchUpload,
         E::InvalidPartNumber { number: 10_001 },
         E::ChecksumAlgorithmMismatch { expected: ChecksumAlgorithm::Sha1 },
@@ -64,8 +71,16 @@ fn read_errors() -> Vec<ObjectReadError> {
     use ObjectReadError as E;
     vec![
         E::NoSuchVersion,
-        E::DeleteMarker { named: false },
-        E::DeleteMarker { named: true },
+        E::DeleteMarker {
+            named: false,
+            version: gateway_meta::VersionId::Null,
+            modified: node_proto::UnixMillis(0),
+        },
+        E::DeleteMarker {
+            named: true,
+            version: gateway_meta::VersionId::Null,
+            modified: node_proto::UnixMillis(0),
+        },
         E::PreconditionFailed { condition: "If-Unmodified-Since" },
         E::RangeNotSatisfiable { len_bytes: 10 },
         E::NoSuchPart { number: 3, part_count: 2 },
@@ -96,10 +111,12 @@ fn other_failures() -> Vec<Failure> {
         BucketError::TooManyBuckets { limit: 100 },
         BucketError::NoSuchAccount,
     ];
-    let deletes = [DeleteError::PreconditionFailed, DeleteError::Conflict];
+    let deletes = [DeleteError::PreconditionFailed, DeleteError::Conflict, DeleteError::Locked];
     let mut all: Vec<Failure> = multipart.into_iter().map(Failure::from).collect();
     all.extend(buckets.into_iter().map(Failure::from));
     all.extend(deletes.into_iter().map(Failure::from));
+    let locks = [LockError::NotEnabled, LockError::RetentionInPast, LockError::Locked];
+    all.extend(locks.into_iter().map(Failure::from));
     all.push(TaggingError::InvalidTag { reason: "repeated" }.into());
     all.push(ListError::NoSuchBucket { bucket: bucket() }.into());
     all

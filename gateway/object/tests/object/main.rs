@@ -5,6 +5,7 @@
 mod buckets;
 mod harness;
 mod listing;
+mod lock;
 mod model;
 mod multipart;
 mod objects;

@@ -27,7 +27,7 @@ const ABSENT: WriteCondition =
 /// Every commit takes a moment, in which others come in between, and happens also when nobody waits
 /// for its answer any more.
 #[derive(Default)]
-struct SlowCommits {
+pub(crate) struct SlowCommits {
     rows: Arc<MemoryMetaStore>,
     commits: AtomicU64,
     under_way: Mutex<JoinSet<Result<CommitOutcome, CommitError>>>,

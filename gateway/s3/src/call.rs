@@ -113,6 +113,12 @@ impl Call<'_> {
         body::read_document(payload, &self.headers, max_bytes).await
     }
 
+    /// Whether something else than the operation itself is allowed on the bucket addressed.
+    pub(crate) fn allows(&self, action: Action) -> bool {
+        let owner = self.bucket.as_ref().map(|bucket| bucket.owner);
+        owner.is_some_and(|owner| allow(&self.principal, action, owner).is_ok())
+    }
+
     /// Allows an action on another bucket than the one addressed, and finds that bucket.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ use gateway_meta::{
 use gateway_object::ETagCondition;
 use node_proto::UnixMillis;
 use time::{
-    OffsetDateTime, PrimitiveDateTime, UtcOffset, format_description::BorrowedFormatItem,
+    OffsetDateTime, PrimitiveDateTime, UtcOffset,
+    format_description::{BorrowedFormatItem, well_known::Rfc3339},
     macros::format_description,
 };
 
@@ -69,6 +70,13 @@ pub(crate) fn parse_amz_date(text: &str) -> Option<UnixMillis> {
     let at = PrimitiveDateTime::parse(text, AMZ_DATE).ok()?;
     let seconds = u64::try_from(at.assume_offset(UtcOffset::UTC).unix_timestamp()).ok()?;
     Some(UnixMillis(seconds.checked_mul(1000)?))
+}
+
+/// Reads an XML timestamp, with or without a fraction of a second. `None` for anything else, and
+/// for times before 1970.
+pub(crate) fn parse_iso_8601(text: &str) -> Option<UnixMillis> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(UnixMillis(u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()?))
 }
 
 /// Reads any of the three forms of HTTP dates. `None` for anything else, which HTTP ignores, and

@@ -251,17 +251,14 @@ fn parse_tags(text: &str) -> Option<Vec<(String, String)>> {
         .collect()
 }
 
-/// Refuses headers that ask a write for what is not there: ACLs, other keys, object lock, appends.
+/// Refuses headers that ask a write for what is not there: ACLs, other keys, appends.
 ///
 /// # Errors
 /// `AccessControlListNotSupported`, `NotImplemented`, `InvalidArgument`.
 pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Outcome<()> {
     refuse_acl(headers)?;
     refuse_encryption(headers)?;
-    const LATER: [&str; 6] = [
-        "x-amz-object-lock-mode",
-        "x-amz-object-lock-retain-until-date",
-        "x-amz-object-lock-legal-hold",
+    const LATER: [&str; 3] = [
         "x-amz-bucket-object-lock-enabled",
         "x-amz-write-offset-bytes",
         "x-amz-rename-source",

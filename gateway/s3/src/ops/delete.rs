@@ -25,7 +25,7 @@ pub(super) async fn delete_object(call: Call<'_>) -> Outcome<Answer> {
         target: call.object(),
         version: call.version()?,
         if_match: header::write_condition(&call.headers)?.if_match,
-        bypass_governance: lock_header::bypasses_governance(&call.headers)?,
+        bypass_governance: lock_header::bypasses_governance(&call)?,
     };
     let receipt = call.gateway.service.delete_object(request).await?;
     let mut answer = Answer::empty(StatusCode::NO_CONTENT);
@@ -50,7 +50,7 @@ pub(super) async fn delete_objects(call: Call<'_>) -> Outcome<Answer> {
     if wanted.is_empty() || wanted.len() > OBJECTS_MAX {
         return Err(Failure::new(Code::MalformedXml));
     }
-    let bypass = lock_header::bypasses_governance(&call.headers)?;
+    let bypass = lock_header::bypasses_governance(&call)?;
     let bucket = call.target.bucket();
     // What cannot be asked of the service fails alone; the rest goes on.
     let (asked, refused): (Vec<&Wanted>, Vec<&Wanted>) =

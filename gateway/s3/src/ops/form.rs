@@ -12,7 +12,7 @@ pub(crate) mod fields;
 use futures::StreamExt as _;
 use gateway_object::{ObjectRef, PutObject};
 use http::{HeaderMap, HeaderName};
-use s3s::dto::{ETagCondition, PostObjectInput};
+use s3s::dto::{ETagCondition, PostObjectInput, Timestamp, TimestampFormat};
 
 use super::tagging;
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     body::Payload,
     call::Call,
     error::{Code, Failure, Outcome},
-    header, percent, xml,
+    header, lock_header, percent, xml,
 };
 
 /// A form as headers and a body.
@@ -164,7 +164,7 @@ fn own_fields(input: &PostObjectInput) -> [(&'static str, Option<String>); 9] {
     let mode = input.object_lock_mode.as_ref().map(|mode| mode.as_str().to_owned());
     let hold = input.object_lock_legal_hold_status.as_ref();
     let hold = hold.map(|status| status.as_str().to_owned());
-    let until = input.object_lock_retain_until_date.as_ref().map(|_| "set".to_owned());
+    let until = input.object_lock_retain_until_date.as_ref().map(shown_timestamp);
     let encryption = input.server_side_encryption.as_ref();
     let encryption = encryption.map(|encryption| encryption.as_str().to_owned());
     let class = input.storage_class.as_ref().map(|class| class.as_str().to_owned());
@@ -180,6 +180,15 @@ fn own_fields(input: &PostObjectInput) -> [(&'static str, Option<String>); 9] {
         ("x-amz-storage-class", class),
         ("x-amz-write-offset-bytes", offset),
     ]
+}
+
+/// A time as a header has it; empty if it cannot be written, which no header's reader takes.
+fn shown_timestamp(at: &Timestamp) -> String {
+    let mut text = Vec::new();
+    match at.format(TimestampFormat::DateTime, &mut text) {
+        Ok(()) => String::from_utf8(text).unwrap_or_default(),
+        Err(_) => String::new(),
+    }
 }
 
 fn shown_condition(condition: &ETagCondition) -> String {
@@ -229,6 +238,7 @@ pub(crate) async fn post_object(
         condition: header::write_condition(&call.headers)?,
         body: call.take_payload()?.into_body(&call.headers)?,
     };
+    lock_header::wants_digest(&request.attributes.lock, &request.body.expected)?;
     let receipt = call.gateway.service.put_object(request).await?;
     let mut answer = super::object_write::written(&receipt)?;
     answer.set("location", &location)?;

@@ -9,7 +9,7 @@ use crate::{
     call::Call,
     convert,
     error::{Failure, Outcome},
-    header, range, sse,
+    header, lock_header, range, sse,
 };
 
 pub(super) async fn get_object(call: Call<'_>) -> Outcome<Answer> {
@@ -120,6 +120,7 @@ fn describe(metadata: &ObjectMetadata, answer: &mut Answer) -> Outcome<()> {
     let class = metadata.storage_class.as_str();
     let class = Some(class).filter(|class| !matches!(*class, "" | "STANDARD"));
     answer.set_if("x-amz-storage-class", class)?;
+    lock_header::tell(&metadata.lock, answer)?;
     if !metadata.tags.is_empty() {
         answer.set("x-amz-tagging-count", &metadata.tags.len().to_string())?;
     }

@@ -4,7 +4,9 @@ use gateway_meta::{VersionId, record::StoredChecksum};
 use gateway_object::{PutObject, WriteReceipt};
 use http::StatusCode;
 
-use crate::{answer::Answer, call::Call, convert, error::Outcome, header, xml::Writer};
+use crate::{
+    answer::Answer, call::Call, convert, error::Outcome, header, lock_header, xml::Writer,
+};
 
 pub(super) async fn put_object(call: Call<'_>) -> Outcome<Answer> {
     header::refuse_unsupported(&call.headers)?;
@@ -15,6 +17,7 @@ pub(super) async fn put_object(call: Call<'_>) -> Outcome<Answer> {
         condition: header::write_condition(&call.headers)?,
         body: call.take_payload()?.into_object_body(&call.headers)?,
     };
+    lock_header::wants_digest(&request.attributes.lock, &request.body.expected)?;
     let receipt = call.gateway.service.put_object(request).await?;
     written(&receipt)
 }

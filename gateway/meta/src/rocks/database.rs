@@ -15,8 +15,9 @@ use super::options;
 use crate::apply::View;
 use crate::{KeyRange, ReadError, Table};
 
-/// The layout of tables and rows that this release writes and the newest that it reads.
-const FORMAT: u32 = 1;
+/// The layout of tables and rows that this release writes and the newest that it reads. Format 1
+/// had no `nul` table.
+const FORMAT: u32 = 2;
 /// Row of the default column family that holds the format, `u32` big-endian.
 const FORMAT_KEY: &[u8] = b"datamesh-meta-format";
 /// Row of the default column family that is written to learn whether writing works.
@@ -120,11 +121,15 @@ impl Database {
         Ok(database)
     }
 
-    /// Checks the format row, and writes it into a database that is new.
+    /// Checks the format row, and writes it into a database that is new or of an earlier format.
+    /// What such a database lacks was made when its tables were opened.
     fn settle_format(&self, directory: &Path) -> Result<(), OpenError> {
         let format = self.db.get(FORMAT_KEY).map_err(|error| open_error(directory, &error))?;
         if let Some(format) = format {
-            return check_format(directory, &format);
+            return match check_format(directory, &format)? {
+                FORMAT => Ok(()),
+                _ => self.write_format(directory),
+            };
         }
         for table in Table::ALL {
             let first = self
@@ -134,8 +139,12 @@ impl Database {
                 return Err(foreign(directory));
             }
         }
-        // Durable with the first commit, whose sync takes all of the log before it along. A
-        // database that loses it before is empty, and is settled again.
+        self.write_format(directory)
+    }
+
+    /// Durable with the first commit, whose sync takes all of the log before it along. A database
+    /// that loses it before holds nothing of this format yet, and is settled again.
+    fn write_format(&self, directory: &Path) -> Result<(), OpenError> {
         self.db.put(FORMAT_KEY, FORMAT.to_be_bytes()).map_err(|error| open_error(directory, &error))
     }
 
@@ -263,7 +272,7 @@ fn refuse_foreign(directory: &Path) -> Result<(), OpenError> {
     let db = DB::open_for_read_only(&Options::default(), directory, false)
         .map_err(|error| open_error(directory, &error))?;
     if let Some(format) = db.get(FORMAT_KEY).map_err(|error| open_error(directory, &error))? {
-        return check_format(directory, &format);
+        return check_format(directory, &format).map(drop);
     }
     let is_empty = db.iterator(IteratorMode::Start).next().is_none();
     if is_empty && found.iter().all(|name| is_ours(name)) {
@@ -273,11 +282,11 @@ fn refuse_foreign(directory: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn check_format(directory: &Path, format: &[u8]) -> Result<(), OpenError> {
+fn check_format(directory: &Path, format: &[u8]) -> Result<u32, OpenError> {
     let format = format.try_into().map_err(|_| foreign(directory))?;
     match u32::from_be_bytes(format) {
         0 => Err(foreign(directory)),
-        1..=FORMAT => Ok(()),
+        known @ 1..=FORMAT => Ok(known),
         found => Err(OpenError::NewerFormat { found, supported: FORMAT }),
     }
 }

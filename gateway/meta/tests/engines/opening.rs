@@ -139,13 +139,13 @@ fn the_format_row_has_golden_bytes_and_newer_formats_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()));
     let db = DB::open_for_read_only(&Options::default(), directory.path(), false).unwrap();
-    assert_eq!(db.get("datamesh-meta-format").unwrap().as_deref(), Some(&[0, 0, 0, 1][..]));
+    assert_eq!(db.get("datamesh-meta-format").unwrap().as_deref(), Some(&[0, 0, 0, 2][..]));
     drop(db);
 
-    set_format(directory.path(), &[0, 0, 0, 2]);
+    set_format(directory.path(), &[0, 0, 0, 3]);
     let refused = RocksMetaStore::open(config(directory.path()));
     assert!(
-        matches!(refused, Err(OpenError::NewerFormat { found: 2, supported: 1 })),
+        matches!(refused, Err(OpenError::NewerFormat { found: 3, supported: 2 })),
         "{refused:?}"
     );
     set_format(directory.path(), b"what");
@@ -154,8 +154,33 @@ fn the_format_row_has_golden_bytes_and_newer_formats_are_refused() {
     set_format(directory.path(), b"odd");
     let refused = RocksMetaStore::open(config(directory.path()));
     assert!(matches!(refused, Err(OpenError::Foreign { .. })), "{refused:?}");
-    set_format(directory.path(), &[0, 0, 0, 1]);
+    set_format(directory.path(), &[0, 0, 0, 2]);
     drop(open(directory.path()));
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_format_is_upgraded_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.commit(put(1, Table::Cur, "a", b"1")).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let tables = DB::list_cf(&Options::default(), directory.path()).unwrap();
+    let mut db = DB::open_cf(&Options::default(), directory.path(), tables).unwrap();
+    db.drop_cf("nul").unwrap();
+    drop(db);
+    set_format(directory.path(), &[0, 0, 0, 1]);
+
+    for round in 2..4 {
+        let store = open(directory.path());
+        assert_eq!(store.get(Table::Cur, b"a").unwrap().as_deref(), Some(&b"1"[..]));
+        store.commit(put(round, Table::Nul, format!("n{round}"), b"2")).await.unwrap();
+        assert_eq!(store.get(Table::Nul, b"n2").unwrap().as_deref(), Some(&b"2"[..]));
+        store.close().await.unwrap();
+        drop(store);
+        let db = DB::open_for_read_only(&Options::default(), directory.path(), false).unwrap();
+        assert_eq!(db.get("datamesh-meta-format").unwrap().as_deref(), Some(&[0, 0, 0, 2][..]));
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     adapter::{Adapter, Hosts, OnlyForms, Secrets},
+    authorization::Policies,
     call::Gateway,
     config::S3EdgeConfig,
     exchange::Exchanges,
@@ -27,6 +28,7 @@ use crate::{
     target::Domains,
     telemetry,
     tls::TlsConfig,
+    website::WebsiteEdge,
 };
 
 /// Most bytes of a form besides its file. S3 allows 20 KiB; policies of our own may be longer.
@@ -63,6 +65,8 @@ impl S3Edge {
             service,
             directory: Arc::clone(&directory),
             config: config.clone(),
+            clock: Arc::clone(&clock),
+            policies: Policies::default(),
         });
         let adapter = Adapter { gateway: Arc::clone(&gateway), domains: domains.clone() };
         let exchanges = Exchanges {
@@ -80,6 +84,15 @@ impl S3Edge {
             pace: config.pace(),
         };
         Self { front: Arc::new(front), config }
+    }
+
+    /// An edge that serves buckets as websites, under these domains and under hosts that are the
+    /// names of buckets, with this edge's settings.
+    #[must_use]
+    pub fn website(&self, domains: &[String]) -> WebsiteEdge {
+        let (gateway, exchanges) = (&self.front.gateway, &self.front.exchanges);
+        let config = self.config.clone();
+        WebsiteEdge::new(Arc::clone(gateway), Arc::clone(exchanges), domains, config)
     }
 
     /// Serves until `shutdown` completes, then drains.

@@ -29,7 +29,8 @@ use node_proto::{Clock, UnixMillis};
 use s3s::Body;
 
 use crate::{
-    adapter::Context,
+    adapter::{Context, rendered},
+    answer::Answer,
     body::BodySlot,
     convert,
     error::{Code, ErrorPlace, Failure, Outcome},
@@ -94,6 +95,7 @@ impl Exchanges {
             body: BodySlot::new(body.map_err(Into::into).boxed_unsync()),
             findings: Arc::new(Findings::default()),
             secure: peer.secure,
+            peer: peer.address.ip(),
             path: parts.uri.path().into(),
         };
         let report = report(parts, peer.address, &context).begin();
@@ -190,6 +192,15 @@ impl Exchanges {
         }
         answer.into_bytes()
     }
+}
+
+/// An answer that does not pass through the adapter.
+pub(crate) fn respond(answer: Outcome<Answer>, context: &Context) -> Response<Body> {
+    let rendered = rendered(answer, context, false);
+    let mut response = Response::new(rendered.output);
+    *response.status_mut() = rendered.status.unwrap_or_default();
+    *response.headers_mut() = rendered.headers;
+    response
 }
 
 /// Whether a status tells of an error.

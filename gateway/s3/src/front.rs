@@ -14,13 +14,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::
 use s3s::{Body, service::S3Service};
 
 use crate::{
-    adapter::{Context, Ours, is_form, rendered},
+    adapter::{Context, Ours, is_form},
     body::is_signed_stream,
     call::Gateway,
     claim::{self, Claim},
     cors::{self, Crossing},
     error::{self, Code, ErrorPlace, Failure, Outcome},
-    exchange::{BoxError, Exchanges, Peer, ReportedBody, is_error},
+    exchange::{self, BoxError, Exchanges, Peer, ReportedBody, is_error},
     explain::{Claims, explain_form},
     port::Answers,
     stall::PaceLimits,
@@ -107,11 +107,7 @@ impl Front {
         // The server as a whole is no bucket, which is what the failure says.
         let target = self.target(parts).unwrap_or(Target::Service);
         let answer = cors::preflight(&self.gateway, &parts.headers, &target).await;
-        let answer = rendered(answer, context, false);
-        let mut response = Response::new(answer.output);
-        *response.status_mut() = answer.status.unwrap_or_default();
-        *response.headers_mut() = answer.headers;
-        response
+        exchange::respond(answer, context)
     }
 
     async fn pass_on(&self, mut parts: Parts, context: &Context) -> Response<Body> {
@@ -222,6 +218,7 @@ mod tests {
             body: BodySlot::default(),
             findings: Arc::default(),
             secure: false,
+            peer: std::net::Ipv4Addr::LOCALHOST.into(),
             path: "/b/k".into(),
         }
     }

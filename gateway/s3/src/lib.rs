@@ -10,6 +10,7 @@
 //! | `s3s` | signatures: header, query, signed chunks, forms and their policies |
 //! | `adapter` | who asks, what for (`operation`), and whether it is allowed |
 //! | `ops` | one file per family of operations |
+//! | `website` | buckets as websites, on a port beside all of this |
 //! | `error_table` | failures of the domain as codes of S3 |
 //!
 //! Invariants:
@@ -25,6 +26,7 @@
 mod adapter;
 mod answer;
 mod asked;
+mod authorization;
 mod body;
 mod call;
 mod claim;
@@ -55,9 +57,11 @@ mod telemetry;
 mod tls;
 mod token;
 mod unparsed;
+mod website;
 mod xml;
 
 pub use config::S3EdgeConfig;
 pub use edge::S3Edge;
 pub use port::ServeError;
 pub use tls::{LoadTlsError, TlsConfig};
+pub use website::WebsiteEdge;

@@ -75,7 +75,8 @@ impl Domains {
     }
 }
 
-fn without_port(host: &str) -> &str {
+/// A host without its port.
+pub(crate) fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

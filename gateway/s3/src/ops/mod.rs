@@ -30,6 +30,7 @@ mod versioning;
 mod website;
 
 pub(crate) use form::{Form, fields as form_fields, no_key as no_form_key, post_object};
+pub(crate) use website::protocol_name;
 
 use crate::{answer::Answer, call::Call, error::Outcome, operation::Operation};
 

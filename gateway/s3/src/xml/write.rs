@@ -21,6 +21,11 @@ impl Writer {
         Self { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned() }
     }
 
+    /// A part of a document, or a document of another kind.
+    pub(crate) fn fragment() -> Self {
+        Self { text: String::new() }
+    }
+
     /// A document with an open root element in S3's namespace.
     pub(crate) fn rooted(root: &str) -> Self {
         let mut writer = Self::document();

@@ -1,0 +1,178 @@
+//! One walk through a bucket: its versions, then its uploads.
+//!
+//! *Crash consistency:* the place is recorded from time to time, behind what was acted on; a restart
+//! goes on from there.
+
+use gateway_meta::{
+    BucketId, Table,
+    key::ctl,
+    record::{BucketRecord, LifecyclePlace, LifecycleProgressRecord, LifecycleStage, Record},
+};
+use node_proto::UnixMillis;
+
+use super::{act::InForce, rules::Day, walk::Judge};
+use crate::{
+    Fault,
+    engine::{Engine, decode},
+    publish::bucket_exists,
+};
+
+/// Rows of one page. Chosen: a few milliseconds of one thread.
+pub(super) const PAGE_ROWS: u64 = 1000;
+/// Pages between records of the place. Chosen: a restart repeats some sixteen thousand rows, and a
+/// pass over a million writes its place sixty times.
+pub(super) const PAGES_PER_RECORD: u32 = 16;
+
+/// A pass under way.
+pub(super) struct Pass {
+    pub(super) bucket: BucketId,
+    pub(super) name: String,
+    progress: LifecycleProgressRecord,
+    pages: u32,
+}
+
+/// How a pass stands after a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There is more.
+    More,
+    /// All of the bucket was seen.
+    Through,
+    /// The bucket, or its rules, are gone.
+    Gone,
+}
+
+impl Engine {
+    /// The pass that a bucket needs now, if any: one that was not finished, or another because a
+    /// midnight has passed or its rules changed since the last began.
+    pub(super) fn due_pass(
+        &self,
+        bucket: BucketId,
+        name: String,
+        rules: &[u8],
+    ) -> Result<Option<Pass>, Fault> {
+        let row = self.row(Table::Ctl, &ctl::lifecycle_progress(bucket))?;
+        let last = row.map(|row| decode::<LifecycleProgressRecord>(&row)).transpose()?;
+        let progress = due_progress(last, crc(rules), self.lifecycle_day(), self.clock.now());
+        Ok(progress.map(|progress| Pass { bucket, name, progress, pages: 0 }))
+    }
+
+    /// Judges and acts on one page.
+    pub(super) async fn step_pass(&self, pass: &mut Pass) -> Result<Step, Fault> {
+        let Some(in_force) = self.rules_in_force(&pass.name, pass.bucket)? else {
+            return Ok(Step::Gone);
+        };
+        let place = (pass.name.as_str(), pass.bucket);
+        let judge = Judge {
+            bucket: pass.bucket,
+            record: in_force.record.clone(),
+            day: self.lifecycle_day(),
+            now: self.clock.now(),
+        };
+        let next = match pass.progress.stage.clone() {
+            LifecycleStage::Versions(from) => {
+                let read = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
+                    judge.versions(snapshot, &from, PAGE_ROWS)
+                };
+                let page = self.on_snapshot(read).await?;
+                self.note(page.examined, page.damaged);
+                self.act_on_versions(place, page.doomed).await?;
+                page.next.map_or(LifecycleStage::Uploads(Vec::new()), LifecycleStage::Versions)
+            }
+            LifecycleStage::Uploads(after) => {
+                let read = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
+                    judge.uploads(snapshot, &after, PAGE_ROWS)
+                };
+                let page = self.on_snapshot(read).await?;
+                self.note(page.examined, page.damaged);
+                self.act_on_uploads(place, page.doomed).await?;
+                page.next.map_or(LifecycleStage::Done, LifecycleStage::Uploads)
+            }
+            LifecycleStage::Done => LifecycleStage::Done,
+        };
+        pass.progress.stage = next;
+        pass.pages += 1;
+        let is_through = pass.progress.stage == LifecycleStage::Done;
+        if is_through || pass.pages.is_multiple_of(PAGES_PER_RECORD) {
+            self.record_place(&in_force, pass).await?;
+        }
+        Ok(if is_through { Step::Through } else { Step::More })
+    }
+
+    fn note(&self, examined: u64, damaged: u64) {
+        self.lifecycle.examined(examined);
+        if damaged > 0 {
+            tracing::error!(damaged, "rows that lifecycle met cannot be understood");
+            self.lifecycle.erred(damaged);
+        }
+    }
+
+    async fn record_place(&self, in_force: &InForce, pass: &Pass) -> Result<(), Fault> {
+        let bucket: &BucketRecord = &in_force.bucket;
+        let put = gateway_meta::Op::Put {
+            table: Table::Ctl,
+            key: ctl::lifecycle_progress(pass.bucket),
+            value: pass.progress.encode(),
+        };
+        // A bucket that is gone took its record along.
+        self.commits.commit(vec![bucket_exists(bucket)], vec![put]).await.map(drop)
+    }
+}
+
+impl Pass {
+    /// When it began.
+    pub(super) fn started(&self) -> UnixMillis {
+        self.progress.started
+    }
+}
+
+fn due_progress(
+    last: Option<LifecycleProgressRecord>,
+    rules_crc: u64,
+    day: Day,
+    now: UnixMillis,
+) -> Option<LifecycleProgressRecord> {
+    let anew = LifecycleProgressRecord {
+        started: now,
+        rules_crc,
+        stage: LifecycleStage::Versions(LifecyclePlace::default()),
+    };
+    let Some(last) = last.filter(|last| last.rules_crc == rules_crc) else { return Some(anew) };
+    if last.stage != LifecycleStage::Done {
+        return Some(last);
+    }
+    (day.start(last.started) != day.start(now)).then_some(anew)
+}
+
+/// What tells one set of rules from another.
+fn crc(rules: &[u8]) -> u64 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_pass_is_due_once_a_day_and_after_changes_and_is_finished_first() {
+        let day = Day::new(Duration::from_secs(1));
+        let due = |last, crc, now| due_progress(last, crc, day, UnixMillis(now));
+        let record = |started, stage| {
+            let started = UnixMillis(started);
+            Some(LifecycleProgressRecord { started, rules_crc: 7, stage })
+        };
+        let start = || LifecycleStage::Versions(LifecyclePlace::default());
+        assert_eq!(due(None, 7, 1500), record(1500, start()));
+        let done = || record(1500, LifecycleStage::Done);
+        assert_eq!(due(done(), 7, 1999), None);
+        assert_eq!(due(done(), 7, 2000), record(2000, start()));
+        assert_eq!(due(done(), 7, 900), record(900, start()));
+        let changed = due(done(), 8, 1600).unwrap();
+        assert_eq!((changed.started, changed.rules_crc), (UnixMillis(1600), 8));
+        let half = record(1500, LifecycleStage::Uploads(b"u".to_vec()));
+        assert_eq!(due(half.clone(), 7, 99_000), half);
+        assert_eq!(due(half, 8, 99_000).unwrap().stage, start());
+    }
+}

@@ -1,0 +1,299 @@
+//! Pages of a bucket's versions and uploads, judged by its rules.
+//!
+//! A page is read from one snapshot, so what it says of a key was true at one moment; the next page
+//! goes on behind it, also in the middle of a key that has many versions.
+
+use bytes::Bytes;
+use gateway_meta::{
+    BucketId, Cursor, KeyRange, MetaSnapshot, Row, Table, UploadId, VersionId, key, prefix_end,
+    record::{LifecyclePlace, LifecycleRecord, ObjectRecord, Record, UploadRecord, WithinKey},
+};
+use node_proto::UnixMillis;
+
+use super::{
+    ledger::Action,
+    rules::{Day, Rules, Standing, Verdict},
+};
+use crate::{Fault, engine::read_fault};
+
+/// What pages are judged by.
+pub(crate) struct Judge {
+    pub(crate) bucket: BucketId,
+    pub(crate) record: LifecycleRecord,
+    pub(crate) day: Day,
+    pub(crate) now: UnixMillis,
+}
+
+/// What shall become of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Doomed {
+    pub(crate) version: VersionId,
+    pub(crate) seq: u128,
+    /// Whether it was not the newest of its key when it was judged.
+    pub(crate) older: bool,
+}
+
+/// A key with versions that something shall become of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DoomedKey {
+    pub(crate) key: String,
+    pub(crate) versions: Vec<Doomed>,
+}
+
+/// An upload that shall be aborted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DoomedUpload {
+    pub(crate) key: String,
+    pub(crate) upload: UploadId,
+}
+
+/// A page, judged.
+#[derive(Debug)]
+pub(crate) struct Page<D, P> {
+    pub(crate) doomed: Vec<D>,
+    /// Rows read.
+    pub(crate) examined: u64,
+    /// Rows that could not be understood.
+    pub(crate) damaged: u64,
+    /// Where the next page goes on; `None` at the end.
+    pub(crate) next: Option<P>,
+}
+
+impl Judge {
+    pub(super) fn rules(&self) -> Rules<'_> {
+        Rules { record: &self.record, day: self.day }
+    }
+
+    /// The next page of at most `rows_max` rows of versions behind `from`.
+    pub(crate) fn versions(
+        &self,
+        snapshot: &dyn MetaSnapshot,
+        from: &LifecyclePlace,
+        rows_max: u64,
+    ) -> Result<Page<DoomedKey, LifecyclePlace>, Fault> {
+        let mut page = VersionsPage::new(self, from);
+        for prefix in self.rules().version_prefixes() {
+            let range = KeyRange::prefix(&key::object_prefix(self.bucket, prefix.as_bytes()));
+            if range.end.as_ref().is_some_and(|end| *end <= from.key) {
+                continue;
+            }
+            let mut rows = Rows::open(snapshot, range, from)?;
+            while let Some((row_key, value)) = rows.next()? {
+                page.take(&row_key, &value, rows.peek_key());
+                if page.page.examined >= rows_max {
+                    page.page.next = Some(page.place);
+                    return Ok(page.page);
+                }
+            }
+        }
+        Ok(page.page)
+    }
+
+    /// The next page of at most `rows_max` rows of uploads behind the row of `after`.
+    pub(crate) fn uploads(
+        &self,
+        snapshot: &dyn MetaSnapshot,
+        after: &[u8],
+        rows_max: u64,
+    ) -> Result<Page<DoomedUpload, Vec<u8>>, Fault> {
+        let mut page = Page { doomed: Vec::new(), examined: 0, damaged: 0, next: None };
+        for prefix in self.rules().upload_prefixes() {
+            let mut range = KeyRange::prefix(&key::object_prefix(self.bucket, prefix.as_bytes()));
+            if !after.is_empty() {
+                range.start = range.start.max([after, &[0x00]].concat());
+            }
+            let mut cursor = snapshot.cursor(Table::Mpu, range);
+            while let Some((row_key, value)) = cursor.next().map_err(read_fault)? {
+                page.examined += 1;
+                match self.doomed_upload(&row_key, &value) {
+                    Some(Some(doomed)) => page.doomed.push(doomed),
+                    Some(None) => {}
+                    None => page.damaged += 1,
+                }
+                if page.examined >= rows_max {
+                    page.next = Some(row_key.to_vec());
+                    return Ok(page);
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// `None` for a damaged row, `Some(None)` for an upload that stays.
+    fn doomed_upload(&self, row_key: &[u8], value: &[u8]) -> Option<Option<DoomedUpload>> {
+        let (_, key, upload) = key::parse_object_row(row_key)?;
+        let key = String::from_utf8(key).ok()?;
+        let upload = UploadId(upload.try_into().ok()?);
+        let record = UploadRecord::decode(value).ok()?;
+        let due = self.rules().aborts(&key, record.initiated);
+        let is_due = due.is_some_and(|due| due.at <= self.now);
+        Some(is_due.then_some(DoomedUpload { key, upload }))
+    }
+
+    /// Judges the versions of one key anew, from the newest on, and says what to do about those in
+    /// `wanted` that still are doomed. Reads at most `rows_max` rows: an older version behind so
+    /// many others is what it was judged to be, because nothing made it the newest meanwhile, and
+    /// more are above it than any rule keeps.
+    pub(crate) fn again(
+        &self,
+        snapshot: &dyn MetaSnapshot,
+        wanted: &DoomedKey,
+        rows_max: u64,
+    ) -> Result<Vec<(Doomed, Action)>, Fault> {
+        let row_key = key::cur(self.bucket, wanted.key.as_bytes());
+        let from = LifecyclePlace::default();
+        let mut rows = Rows::open(snapshot, KeyRange::prefix(&row_key), &from)?;
+        let mut left: Vec<Doomed> = wanted.versions.clone();
+        let mut found = Vec::new();
+        let mut standing = Standing::default();
+        while let Some((_, value)) = rows.next()? {
+            let Ok(record) = ObjectRecord::decode(&value) else { return Ok(Vec::new()) };
+            standing.alone = standing.newer == 0 && rows.peek_key().is_none();
+            if let Some(at) = left.iter().position(|doomed| doomed.seq == record.seq) {
+                let doomed = left.swap_remove(at);
+                let verdict = self.rules().judge(&wanted.key, &record, standing, self.now);
+                found.extend(action(verdict, standing).map(|action| (doomed, action)));
+            }
+            standing.newer += 1;
+            standing.newer_modified = Some(record.modified);
+            if left.is_empty() {
+                break;
+            }
+            if standing.newer >= rows_max {
+                let behind = left.into_iter().filter(|doomed| doomed.older);
+                found.extend(behind.map(|doomed| (doomed, Action::RemoveOlder)));
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn action(verdict: Verdict, standing: Standing) -> Option<Action> {
+    match verdict {
+        Verdict::Keep => None,
+        Verdict::Expire => Some(Action::Expire),
+        Verdict::Remove if standing.newer == 0 => Some(Action::RemoveMarker),
+        Verdict::Remove => Some(Action::RemoveOlder),
+    }
+}
+
+/// A page of versions in the making.
+struct VersionsPage<'a> {
+    judge: &'a Judge,
+    page: Page<DoomedKey, LifecyclePlace>,
+    place: LifecyclePlace,
+}
+
+impl<'a> VersionsPage<'a> {
+    fn new(judge: &'a Judge, from: &LifecyclePlace) -> Self {
+        let page = Page { doomed: Vec::new(), examined: 0, damaged: 0, next: None };
+        Self { judge, page, place: from.clone() }
+    }
+
+    /// Takes in the next row; `next` is the key of the one behind it.
+    fn take(&mut self, row_key: &[u8], value: &Bytes, next: Option<&[u8]>) {
+        self.page.examined += 1;
+        let key = key_of(row_key);
+        let above = self.place.within.filter(|_| self.place.key == key);
+        let goes_on = next.is_some_and(|next| key_of(next) == key);
+        let standing = Standing {
+            newer: above.map_or(0, |above| above.rank),
+            newer_modified: above.and_then(|above| above.newer_modified),
+            alone: above.is_none() && !goes_on,
+        };
+        let parsed = key::parse_object_row(key).and_then(|(_, key, _)| String::from_utf8(key).ok());
+        let (seq, modified) = match (parsed, ObjectRecord::decode(value)) {
+            (Some(key), Ok(record)) => {
+                let verdict = self.judge.rules().judge(&key, &record, standing, self.judge.now);
+                if verdict != Verdict::Keep {
+                    let older = above.is_some();
+                    self.doom(key, Doomed { version: record.version, seq: record.seq, older });
+                }
+                (record.seq, record.modified)
+            }
+            _ => {
+                // Nothing below it can be judged: it stays as if its successor were made just now.
+                self.page.damaged += 1;
+                let tail = row_key.get(key.len()..).and_then(key::parse_ver_tail);
+                (tail.unwrap_or(u128::MAX), UnixMillis(u64::MAX))
+            }
+        };
+        let rank = standing.newer + 1;
+        let within = WithinKey { seq, rank, newer_modified: Some(modified) };
+        self.place = LifecyclePlace { key: key.to_vec(), within: goes_on.then_some(within) };
+    }
+
+    fn doom(&mut self, key: String, version: Doomed) {
+        match self.page.doomed.last_mut() {
+            Some(last) if last.key == key => last.versions.push(version),
+            _ => self.page.doomed.push(DoomedKey { key, versions: vec![version] }),
+        }
+    }
+}
+
+/// The rows of `cur` and `ver`, key by key, newest version first.
+struct Rows<'a> {
+    cur: Box<dyn Cursor + 'a>,
+    ver: Box<dyn Cursor + 'a>,
+    next_cur: Option<Row>,
+    next_ver: Option<Row>,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of a range behind a place.
+    fn open(
+        snapshot: &'a dyn MetaSnapshot,
+        range: KeyRange,
+        from: &LifecyclePlace,
+    ) -> Result<Self, Fault> {
+        let behind_key = match from.key.is_empty() {
+            true => Vec::new(),
+            false => prefix_end(&from.key).unwrap_or_default(),
+        };
+        let behind_version = match from.within {
+            Some(within) => [&from.key[..], &(!within.seq).to_be_bytes(), &[0x00]].concat(),
+            None => behind_key.clone(),
+        };
+        let behind = |start: Vec<u8>| KeyRange {
+            start: range.start.clone().max(start),
+            end: range.end.clone(),
+        };
+        let mut cur = snapshot.cursor(Table::Cur, behind(behind_key));
+        let mut ver = snapshot.cursor(Table::Ver, behind(behind_version));
+        let next_cur = cur.next().map_err(read_fault)?;
+        let next_ver = ver.next().map_err(read_fault)?;
+        Ok(Self { cur, ver, next_cur, next_ver })
+    }
+
+    fn cur_is_next(&self) -> bool {
+        match (&self.next_cur, &self.next_ver) {
+            (Some((cur, _)), Some((ver, _))) => cur[..] <= *key_of(ver),
+            (cur, _) => cur.is_some(),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, Fault> {
+        let (next, cursor) = match self.cur_is_next() {
+            true => (&mut self.next_cur, &mut self.cur),
+            false => (&mut self.next_ver, &mut self.ver),
+        };
+        let row = next.take();
+        if row.is_some() {
+            *next = cursor.next().map_err(read_fault)?;
+        }
+        Ok(row)
+    }
+
+    fn peek_key(&self) -> Option<&[u8]> {
+        let next = if self.cur_is_next() { &self.next_cur } else { &self.next_ver };
+        next.as_ref().map(|(row_key, _)| &row_key[..])
+    }
+}
+
+/// Bucket and escaped key: a whole `cur` row key, and a `ver` row key without its sequence. Escaped
+/// keys hold `0x00 0x01` only at their end.
+fn key_of(row_key: &[u8]) -> &[u8] {
+    let end = (8..row_key.len().saturating_sub(1)).find(|&at| row_key[at..at + 2] == [0x00, 0x01]);
+    end.map_or(row_key, |at| &row_key[..at + 2])
+}

@@ -59,6 +59,10 @@ codes! {
         "Your proposed upload exceeds the maximum allowed object size.";
     EntityTooSmall = "EntityTooSmall", BAD_REQUEST,
         "Your proposed upload is smaller than the minimum allowed object size.";
+    IdMismatch = "IdMismatch", BAD_REQUEST,
+        "Document ID does not match the specified configuration ID.";
+    IdempotencyParameterMismatch = "IdempotencyParameterMismatch", BAD_REQUEST,
+        "The client token was used for a request with other parameters.";
     IllegalLocationConstraint = "IllegalLocationConstraintException", BAD_REQUEST,
         "The specified location constraint is not the region of this server.";
     IllegalVersioningConfiguration = "IllegalVersioningConfigurationException", BAD_REQUEST,
@@ -76,6 +80,8 @@ codes! {
     InvalidBucketState = "InvalidBucketState", CONFLICT,
         "The request is not valid with the current state of the bucket.";
     InvalidDigest = "InvalidDigest", BAD_REQUEST, "The Content-MD5 you specified is not valid.";
+    InvalidEncryptionAlgorithm = "InvalidEncryptionAlgorithmError", BAD_REQUEST,
+        "The encryption request you specified is not valid. The valid value is AES256.";
     InvalidPart = "InvalidPart", BAD_REQUEST,
         "One or more of the specified parts could not be found. The part may not have been \
          uploaded, or the specified entity tag may not match the part's entity tag.";
@@ -91,10 +97,16 @@ codes! {
     InvalidStorageClass = "InvalidStorageClass", BAD_REQUEST,
         "The storage class you specified is not valid.";
     InvalidTag = "InvalidTag", BAD_REQUEST, "The tag provided was not a valid tag.";
+    InvalidTargetBucketForLogging = "InvalidTargetBucketForLogging", BAD_REQUEST,
+        "The target bucket for logging does not exist or is not owned by you.";
     InvalidToken = "InvalidToken", BAD_REQUEST,
         "The provided token is malformed or otherwise not valid.";
     InvalidUri = "InvalidURI", BAD_REQUEST, "Couldn't parse the specified URI.";
+    KmsDisabled = "KMS.DisabledException", BAD_REQUEST, "The key is disabled.";
+    KmsNotFound = "KMS.NotFoundException", BAD_REQUEST, "The key does not exist.";
     KeyTooLong = "KeyTooLongError", BAD_REQUEST, "Your key is too long.";
+    MalformedPolicy = "MalformedPolicy", BAD_REQUEST,
+        "The policy is not in a valid format.";
     MalformedPostRequest = "MalformedPOSTRequest", BAD_REQUEST,
         "The body of your POST request is not well-formed multipart/form-data.";
     MalformedTrailer = "MalformedTrailerError", BAD_REQUEST,
@@ -114,9 +126,15 @@ codes! {
         "You must provide the Content-Length HTTP header.";
     MissingRequestBody = "MissingRequestBodyError", BAD_REQUEST, "Request body is empty.";
     NoSuchBucket = "NoSuchBucket", NOT_FOUND, "The specified bucket does not exist";
+    NoSuchConfiguration = "NoSuchConfiguration", NOT_FOUND,
+        "The specified configuration does not exist.";
     NoSuchCorsConfiguration = "NoSuchCORSConfiguration", NOT_FOUND,
         "The CORS configuration does not exist";
+    NoSuchBucketPolicy = "NoSuchBucketPolicy", NOT_FOUND, "The bucket policy does not exist";
     NoSuchKey = "NoSuchKey", NOT_FOUND, "The specified key does not exist.";
+    NoSuchTagSet = "NoSuchTagSet", NOT_FOUND, "The TagSet does not exist";
+    NoSuchLifecycleConfiguration = "NoSuchLifecycleConfiguration", NOT_FOUND,
+        "The lifecycle configuration does not exist";
     NoSuchUpload = "NoSuchUpload", NOT_FOUND,
         "The specified upload does not exist. The upload ID may be invalid, or the upload may \
          have been aborted or completed.";
@@ -146,6 +164,8 @@ codes! {
     SlowDown = "SlowDown", SERVICE_UNAVAILABLE, "Please reduce your request rate.";
     TooManyBuckets = "TooManyBuckets", BAD_REQUEST,
         "You have attempted to create more buckets than allowed.";
+    TooManyConfigurations = "TooManyConfigurations", BAD_REQUEST,
+        "You are attempting to create a new configuration but have already reached the limit.";
     UriTooLong = "RequestURITooLong", URI_TOO_LONG, "The request URI is too long.";
     XAmzContentSha256Mismatch = "XAmzContentSHA256Mismatch", BAD_REQUEST,
         "The provided 'x-amz-content-sha256' header does not match what was computed.";

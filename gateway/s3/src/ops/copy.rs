@@ -1,12 +1,14 @@
 //! Copies of objects, whole and in parts.
 
-use gateway_iam::Action;
 use gateway_object::{
     CopyObject, CopySource, MetadataDirective, ObjectRef, ObjectWriteError, TaggingDirective,
     UploadPartCopy,
 };
 
-use super::object_write::{set_version, write_checksum};
+use super::{
+    lifecycle,
+    object_write::{set_version, write_checksum},
+};
 use crate::{
     answer::Answer,
     body::declared_algorithm,
@@ -19,7 +21,7 @@ use crate::{
 
 pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
     header::refuse_unsupported(&call.headers)?;
-    let source = source(&call).await?;
+    let (source, may_list) = source(&call).await?;
     let source_key = source.object.key.clone();
     let request = CopyObject {
         source,
@@ -34,7 +36,7 @@ pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
         condition: header::write_condition(&call.headers)?,
     };
     let copied = call.gateway.service.copy_object(request).await;
-    let receipt = copied.map_err(|error| refused(error, source_key))?;
+    let receipt = copied.map_err(|error| refused(error, source_key, may_list))?;
     let written = &receipt.written;
     let mut xml = Writer::rooted("CopyObjectResult");
     xml.text("LastModified", &convert::iso_8601(written.modified));
@@ -43,7 +45,8 @@ pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
     xml.close("CopyObjectResult");
     let mut answer = Answer::document(xml.finish()).encrypted();
     set_version(written.version, &mut answer)?;
-    let source_version = convert::shown_version(receipt.source_version);
+    lifecycle::tell_expiry_of_written(&call, call.target.key(), written, &mut answer)?;
+    let source_version = receipt.source_version.map(|version| version.to_string());
     answer.set_if("x-amz-copy-source-version-id", source_version.as_deref())?;
     Ok(answer)
 }
@@ -62,7 +65,7 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
         .transpose()?;
     let number = call.part_number()?.unwrap_or_default();
     let upload = call.upload()?;
-    let source = source(&call).await?;
+    let (source, may_list) = source(&call).await?;
     let source_key = source.object.key.clone();
     let request = UploadPartCopy {
         upload,
@@ -72,7 +75,7 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
         customer_key: sse::customer_key(&call.headers)?,
     };
     let copied = call.gateway.service.upload_part_copy(request).await;
-    let receipt = copied.map_err(|error| refused(error, source_key))?;
+    let receipt = copied.map_err(|error| refused(error, source_key, may_list))?;
     let mut xml = Writer::rooted("CopyPartResult");
     xml.text("LastModified", &convert::iso_8601(receipt.modified));
     xml.text("ETag", &format!("\"{}\"", convert::md5_hex(&receipt.md5)));
@@ -82,32 +85,35 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
     }
     xml.close("CopyPartResult");
     let mut answer = Answer::document(xml.finish()).encrypted();
-    let source_version = receipt.source_version.and_then(convert::shown_version);
+    let source_version = receipt.source_version.map(|version| version.to_string());
     answer.set_if("x-amz-copy-source-version-id", source_version.as_deref())?;
     Ok(answer)
 }
 
 /// Why a copy was refused. It is the source's key that is not there, where it is the source.
-fn refused(error: ObjectWriteError, source_key: String) -> Failure {
+fn refused(error: ObjectWriteError, source_key: String, may_list: bool) -> Failure {
     let of_source = matches!(error, ObjectWriteError::Source(_));
     let failure = Failure::from(error);
     match failure.code() {
+        Code::NoSuchKey | Code::NoSuchVersion if of_source && !may_list => Code::AccessDenied.into(),
         Code::NoSuchKey | Code::NoSuchVersion if of_source => failure.detail("Key", source_key),
         _ => failure,
     }
 }
 
-/// The source of a copy, which the caller must be allowed to read.
-async fn source(call: &Call<'_>) -> Outcome<CopySource> {
+/// The source of a copy, which the caller must be allowed to read, and whether the caller may know
+/// that there is none.
+async fn source(call: &Call<'_>) -> Outcome<(CopySource, bool)> {
     let text = header::text(&call.headers, "x-amz-copy-source")?.unwrap_or_default();
     let (object, version) = parse_source(text)?;
-    call.allow_elsewhere(Action::GetObject, &object.bucket).await?;
-    Ok(CopySource {
+    let may_list = call.allow_source(&object, version).await?;
+    let source = CopySource {
         object,
         version,
         condition: header::source_condition(&call.headers)?,
         customer_key: sse::source_customer_key(&call.headers)?,
-    })
+    };
+    Ok((source, may_list))
 }
 
 fn parse_source(text: &str) -> Outcome<(ObjectRef, Option<gateway_meta::VersionId>)> {

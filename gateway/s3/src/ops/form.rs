@@ -232,7 +232,7 @@ pub(crate) async fn post_object(
     let bucket = call.target.bucket().to_owned();
     let location = format!("{}/{bucket}/{}", call.origin, percent::encode(&key));
     let request = PutObject {
-        target: ObjectRef { bucket, key },
+        target: ObjectRef { bucket, key: key.clone() },
         writer: call.account,
         attributes,
         condition: header::write_condition(&call.headers)?,
@@ -242,7 +242,8 @@ pub(crate) async fn post_object(
     let receipt = call.gateway.service.put_object(request).await?;
     let mut answer = super::object_write::written(&receipt)?;
     answer.set("location", &location)?;
-    Ok(answer)
+    super::lifecycle::tell_expiry_of_written(&call, &key, &receipt, &mut answer)?;
+    Ok(answer.of_bucket(call.bucket.as_deref()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use gateway_object::{
 };
 use http::StatusCode;
 
-use super::object_write::{set_checksum, set_version, write_checksum};
+use super::{
+    lifecycle,
+    object_write::{set_checksum, set_version, write_checksum},
+};
 use crate::{
     answer::Answer,
     body::declared_algorithm,
@@ -36,11 +39,12 @@ pub(super) async fn create_multipart_upload(call: Call<'_>) -> Outcome<Answer> {
     }
     let request = CreateUpload {
         target: call.object(),
-        initiator: call.account,
+        initiator: call.caller(),
         attributes: header::attributes(&call.headers)?,
         checksum: algorithm.map(|algorithm| (algorithm, kind)),
     };
-    let upload = call.gateway.service.create_upload(request).await?;
+    let made = call.gateway.service.create_upload(request).await?;
+    let upload = made.upload;
     let mut xml = Writer::rooted("InitiateMultipartUploadResult");
     xml.text("Bucket", call.target.bucket());
     xml.text("Key", call.target.key());
@@ -51,6 +55,7 @@ pub(super) async fn create_multipart_upload(call: Call<'_>) -> Outcome<Answer> {
         answer.set("x-amz-checksum-algorithm", convert::checksum_name(algorithm))?;
         answer.set_if("x-amz-checksum-type", kind.map(convert::checksum_type_name))?;
     }
+    lifecycle::tell_abort(&call, upload, &mut answer)?;
     Ok(answer)
 }
 
@@ -121,6 +126,7 @@ pub(super) async fn complete_multipart_upload(mut call: Call<'_>) -> Outcome<Ans
     xml.close("CompleteMultipartUploadResult");
     let mut answer = Answer::document(xml.finish()).encrypted();
     set_version(receipt.version, &mut answer)?;
+    lifecycle::tell_expiry_of_written(&call, key, &receipt, &mut answer)?;
     Ok(answer)
 }
 
@@ -222,7 +228,9 @@ pub(super) async fn list_parts(call: Call<'_>) -> Outcome<Answer> {
     xml.value("IsTruncated", page.truncated);
     page.parts.iter().for_each(|part| write_part(part, &mut xml));
     xml.close("ListPartsResult");
-    Ok(Answer::document(xml.finish()))
+    let mut answer = Answer::document(xml.finish());
+    lifecycle::tell_abort(&call, upload.upload, &mut answer)?;
+    Ok(answer)
 }
 
 fn write_part(part: &PartInfo, xml: &mut Writer) {

@@ -64,6 +64,8 @@ fn told(call: &Call<'_>, read: Result<ObjectRead, ObjectReadError>) -> Outcome<T
     validators(&read.info, &mut answer)?;
     answer.set("accept-ranges", "bytes")?;
     describe(metadata, &mut answer)?;
+    lock_header::tell(call, &metadata.lock, &mut answer)?;
+    super::lifecycle::tell_expiry_of_read(call, &read.info, &mut answer)?;
     let wants_checksum = header::text(&call.headers, "x-amz-checksum-mode")?
         .is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"));
     if wants_checksum && let Some(known) = &read.checksum {
@@ -101,8 +103,7 @@ fn not_modified(info: &ObjectInfo) -> Outcome<Answer> {
 fn validators(info: &ObjectInfo, answer: &mut Answer) -> Outcome<()> {
     answer.set("etag", &convert::quoted_etag(&info.metadata.etag))?;
     answer.set("last-modified", &convert::http_date(info.modified))?;
-    let version = convert::shown_version(info.version);
-    answer.set_if("x-amz-version-id", version.as_deref())
+    answer.set("x-amz-version-id", &info.version.to_string())
 }
 
 /// What the client once attached.
@@ -120,7 +121,6 @@ fn describe(metadata: &ObjectMetadata, answer: &mut Answer) -> Outcome<()> {
     let class = metadata.storage_class.as_str();
     let class = Some(class).filter(|class| !matches!(*class, "" | "STANDARD"));
     answer.set_if("x-amz-storage-class", class)?;
-    lock_header::tell(&metadata.lock, answer)?;
     if !metadata.tags.is_empty() {
         answer.set("x-amz-tagging-count", &metadata.tags.len().to_string())?;
     }

@@ -4,6 +4,7 @@ use gateway_meta::{VersionId, record::StoredChecksum};
 use gateway_object::{PutObject, WriteReceipt};
 use http::StatusCode;
 
+use super::lifecycle;
 use crate::{
     answer::Answer, call::Call, convert, error::Outcome, header, lock_header, xml::Writer,
 };
@@ -19,7 +20,9 @@ pub(super) async fn put_object(call: Call<'_>) -> Outcome<Answer> {
     };
     lock_header::wants_digest(&request.attributes.lock, &request.body.expected)?;
     let receipt = call.gateway.service.put_object(request).await?;
-    written(&receipt)
+    let mut answer = written(&receipt)?;
+    lifecycle::tell_expiry_of_written(&call, call.target.key(), &receipt, &mut answer)?;
+    Ok(answer)
 }
 
 /// The answer to a stored object.
@@ -34,10 +37,9 @@ pub(super) fn written(receipt: &WriteReceipt) -> Outcome<Answer> {
     Ok(answer)
 }
 
-/// Names a version, unless it is the only one there can be.
+/// Names a version. [`Answer::of_bucket`] takes the name back where there is only one.
 pub(super) fn set_version(version: VersionId, answer: &mut Answer) -> Outcome<()> {
-    let version = convert::shown_version(version);
-    answer.set_if("x-amz-version-id", version.as_deref())
+    answer.set("x-amz-version-id", &version.to_string())
 }
 
 /// Tells a checksum in its header.

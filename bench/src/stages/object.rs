@@ -138,7 +138,15 @@ impl Service {
         let devices =
             drives.iter().map(|drive| Arc::clone(drive) as Arc<dyn ShardService>).collect();
         let shared = Arc::clone(&meta) as Arc<dyn MetaStore>;
-        let deps = ObjectDeps { meta: shared, txids, layout: layout(), devices, root_key, clock };
+        let deps = ObjectDeps {
+            meta: shared,
+            txids,
+            layout: layout(),
+            devices,
+            root_key,
+            key_service: None,
+            clock,
+        };
         let objects = ObjectService::open(deps, ObjectConfig::default()).await?;
         let bucket = CreateBucket {
             name: BUCKET.to_owned(),

@@ -24,6 +24,7 @@ use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use gateway_admin::{AdminDeps, MeshView, Readiness};
 use gateway_iam::{Directory, DirectoryDeps};
+use gateway_kms::{BuiltInDeps, BuiltInKeyService};
 use gateway_layout::Cluster;
 use gateway_meta::{MetaStore, RocksConfig, RocksMetaStore, TxIds};
 use gateway_object::{ObjectConfig, ObjectDeps, ObjectService};
@@ -39,7 +40,7 @@ use tokio::{
     sync::watch,
 };
 
-pub(crate) use self::settings::{DriveChoice, Placement, Settings, TlsFiles};
+pub(crate) use self::settings::{DriveChoice, Placement, Settings, TlsFiles, Website};
 use self::{
     data_dir::{DataDir, Endpoints},
     drives::DriveOptions,
@@ -88,6 +89,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<()> {
     let (data, new) = DataDir::open(&settings.data)?;
     let s3_listener = bind(settings.s3, "--s3").await?;
     let admin_listener = bind(settings.admin, "--admin").await?;
+    let website_listener = bind_website(&settings).await?;
     let tls = load_tls(&settings)?;
     let root = credentials::root(&data)?;
     let core = open_core(&settings, &data, root.credentials.clone()).await?;
@@ -97,6 +99,10 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<()> {
         s3: format!("{scheme}://{}", s3_listener.local_addr()?),
         admin: format!("http://{}", admin_listener.local_addr()?),
         pid: std::process::id(),
+        website: match &website_listener {
+            Some(listener) => Some(format!("{scheme}://{}", listener.local_addr()?)),
+            None => None,
+        },
         peer: core.mesh.as_ref().map(|mesh| mesh.peer().to_string()),
     };
     let (readiness, ready) = watch::channel(Readiness::Starting);
@@ -105,7 +111,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<()> {
     spawn_admin(&mut operator, admin_listener, &core, &settings, metrics.clone(), ready);
     spawn_probes(&mut operator, &core.drives, metrics);
     mesh::spawn(&mut operator, &core.cluster, &core.devices(), &core.objects);
-    spawn_s3(&mut s3, s3_listener, &core, &settings, tls.clone());
+    spawn_s3(&mut s3, (s3_listener, website_listener), &core, &settings, tls.clone());
     readiness.send_replace(Readiness::Ready);
     data.publish(&endpoints)?;
     announce(&endpoints, &root, new);
@@ -157,6 +163,13 @@ async fn bind(addr: SocketAddr, flag: &str) -> Result<TcpListener> {
     TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {flag} {addr}"))
 }
 
+async fn bind_website(settings: &Settings) -> Result<Option<TcpListener>> {
+    match &settings.website {
+        Some(website) => bind(website.listen, "--website").await.map(Some),
+        None => Ok(None),
+    }
+}
+
 async fn open_core(
     settings: &Settings,
     data: &DataDir,
@@ -199,8 +212,22 @@ async fn open_core(
     let layout = (*cluster.layout()).clone();
     let devices = Devices::new(drives.clone(), mesh.clone()).of(&layout);
     let token_secret = token_secret(&root_key);
-    let deps =
-        ObjectDeps { meta: shared, txids, layout, devices, root_key, clock: Arc::clone(&clock) };
+    let kms = Arc::new(BuiltInKeyService::new(BuiltInDeps {
+        meta: Arc::clone(&shared),
+        txids: Arc::clone(&txids),
+        root_key: Arc::clone(&root_key),
+        clock: Arc::clone(&clock),
+        random: system_random,
+    }));
+    let deps = ObjectDeps {
+        meta: shared,
+        txids,
+        layout,
+        devices,
+        root_key,
+        key_service: Some(kms),
+        clock: Arc::clone(&clock),
+    };
     let config = ObjectConfig {
         memory_limit_bytes: settings.memory_limit_bytes,
         move_bytes_per_second: settings.placement.move_bytes_per_second,
@@ -261,9 +288,10 @@ fn spawn_admin(
     tasks.spawn(async move { Ok(gateway_admin::serve(listener, deps, stopped).await?) });
 }
 
+/// Serves S3 and, on a listener of their own, websites.
 fn spawn_s3(
     tasks: &mut Tasks,
-    listener: TcpListener,
+    (listener, website_listener): (TcpListener, Option<TcpListener>),
     core: &Core,
     settings: &Settings,
     tls: Option<TlsConfig>,
@@ -271,12 +299,18 @@ fn spawn_s3(
     let config = S3EdgeConfig {
         domains: settings.domains.clone(),
         region: settings.region.clone(),
+        allow_signature_v2: settings.allow_signature_v2,
         header_read_timeout: settings.client_timeout,
         body_progress_timeout: settings.client_timeout,
         ..S3EdgeConfig::default()
     };
     let directory = Arc::clone(&core.directory);
     let edge = S3Edge::new(core.objects.clone(), directory, Arc::clone(&core.clock), config);
+    if let (Some(listener), Some(website)) = (website_listener, &settings.website) {
+        let (website, tls) = (edge.website(&website.domains), tls.clone());
+        let stopped = tasks.stopped();
+        tasks.spawn(async move { Ok(website.serve(listener, tls, stopped).await?) });
+    }
     let stopped = tasks.stopped();
     tasks.spawn(async move { Ok(edge.serve(listener, tls, stopped).await?) });
 }
@@ -325,6 +359,9 @@ fn announce(endpoints: &Endpoints, root: &credentials::Root, new: bool) {
         "S3 endpoint   {}\nAdmin         {}\nAccess key    {}\n",
         endpoints.s3, endpoints.admin, root.credentials.access_key_id
     );
+    if let Some(website) = &endpoints.website {
+        lines += &format!("Websites      {website}\n");
+    }
     if let Some(peer) = &endpoints.peer {
         lines += &format!("Mesh peer     {peer}\n");
     }

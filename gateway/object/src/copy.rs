@@ -1,13 +1,10 @@
 //! Copying objects: the source is read, opened, sealed anew for the target, and published like any
 //! other write. A copy onto itself leaves the old body readable until the new one is published.
 
-use gateway_meta::{
-    VersionId,
-    record::{ChecksumAlgorithm, ObjectMetadata},
-};
+use gateway_meta::record::{BucketRecord, ChecksumAlgorithm, ObjectMetadata, Versioning};
 
 use crate::{
-    ChecksumRequest, CopyObject, CopyReceipt, CopySource, ExpectedDigests, Fault, IncomingBody,
+    ChecksumRequest, CopyObject, CopyReceipt, CopySource, EncryptionRequest, ExpectedDigests, Fault, IncomingBody,
     MetadataDirective, ObjectAttributes, ObjectReadError, ObjectWriteError, ResolvedRange,
     TaggingDirective,
     attributes::{effective_storage_class, validate_attributes},
@@ -29,7 +26,7 @@ impl Engine {
         check_asked(&bucket, &request.lock, self.clock.now())?;
         let plan = |found: &Found| {
             let metadata = &found.info.metadata;
-            if is_self_copy(&request) && !changes_something(&request, metadata) {
+            if is_self_copy(&request, &bucket) && !changes_something(&request, metadata) {
                 return Err(ObjectWriteError::SelfCopy);
             }
             check_source_len(metadata.len_bytes)?;
@@ -42,7 +39,8 @@ impl Engine {
         };
         let (found, body) = self.open_source(&request.source, plan).await?;
         let attributes = attributes(&request, &found.info.metadata);
-        let written = self.write_body(&bucket, body).await?;
+        let sealing = self.sealing(&bucket, &request.encryption).await?;
+        let written = self.write_body(&bucket, body, sealing).await?;
         let written = self
             .publish_written(
                 &bucket,
@@ -53,7 +51,7 @@ impl Engine {
                 written,
             )
             .await?;
-        Ok(CopyReceipt { written, source_version: found.info.version })
+        Ok(CopyReceipt { written, source_version: found.told_version() })
     }
 
     /// Finds the source of a copy, lets `plan` say which of its bytes are wanted and with which
@@ -64,7 +62,9 @@ impl Engine {
         plan: impl Fn(&Found) -> Result<(ResolvedRange, Option<ChecksumAlgorithm>), ObjectWriteError>,
     ) -> Result<(Found, IncomingBody), ObjectWriteError> {
         for _ in 0..READ_ATTEMPTS_MAX {
-            let found = self.find_source(source)?;
+            let mut found = self.find_source(source)?;
+            let unlocked = self.unlock(&mut found, source.customer_key.as_ref()).await;
+            unlocked.map_err(|error| ObjectWriteError::Source(error.into()))?;
             let (range, checksum) = plan(&found)?;
             match self.source_body(&found, range, checksum).await {
                 Ok(body) => return Ok((found, body)),
@@ -120,18 +120,22 @@ pub(crate) fn check_source_len(len_bytes: u64) -> Result<(), ObjectWriteError> {
     Ok(())
 }
 
-/// Whether the copy would replace its source: the one version that an unversioned bucket has.
-fn is_self_copy(request: &CopyObject) -> bool {
-    request.source.object == request.target
-        && !matches!(request.source.version, Some(VersionId::Id(_)))
+/// Whether the copy would be made of the very object that it takes the place of. A version of a
+/// versioned bucket that is asked for by its id may be copied on top of the others.
+fn is_self_copy(request: &CopyObject, target: &BucketRecord) -> bool {
+    let names_no_version =
+        request.source.version.is_none() || target.versioning == Versioning::Never;
+    request.source.object == request.target && names_no_version
 }
 
-/// What makes a copy onto itself legal: other metadata, another storage class, or a checksum.
+/// What makes a copy onto itself legal: other metadata, another storage class, a
+/// checksum, or that it says how to encrypt.
 fn changes_something(request: &CopyObject, source: &ObjectMetadata) -> bool {
     matches!(request.metadata, MetadataDirective::Replace { .. })
         || effective_storage_class(&request.storage_class)
             != effective_storage_class(&source.storage_class)
         || request.checksum.is_some()
+        || request.encryption != EncryptionRequest::BucketDefault
 }
 
 fn attributes(request: &CopyObject, source: &ObjectMetadata) -> ObjectAttributes {

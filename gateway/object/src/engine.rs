@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gateway_kms::KeyService;
 use gateway_meta::{
     BucketId, Guard, MetaSnapshot, MetaStore, ReadError, Table, UploadId, key,
     record::{BucketRecord, DecodeRecordError, ObjectKind, ObjectMetadata, ObjectRecord, Record},
@@ -26,6 +27,7 @@ use crate::{
     data::DataPath,
     gate::Gate,
     key_locks::KeyLocks,
+    lifecycle,
     sequence::Sequencer,
     worker::Worker,
 };
@@ -43,6 +45,8 @@ pub(crate) struct Engine {
     pub(crate) sequencer: Sequencer,
     pub(crate) gate: Gate,
     pub(crate) access_log: AccessLog,
+    pub(crate) lifecycle: lifecycle::Ledger,
+    pub(crate) key_service: Option<Arc<dyn KeyService>>,
     snapshot_reads: Arc<Semaphore>,
 }
 
@@ -52,6 +56,7 @@ pub(crate) fn workers(engine: &Arc<Engine>) -> Vec<Box<dyn Worker>> {
     vec![
         Box::new(access_log::Flush::new(Arc::clone(engine))),
         Box::new(access_log::Deliver::new(Arc::clone(engine), interval)),
+        Box::new(lifecycle::Lifecycle::new(Arc::clone(engine))),
     ]
 }
 
@@ -68,6 +73,8 @@ impl Engine {
             key_locks: KeyLocks::new(),
             gate: Gate::new(),
             access_log: AccessLog::new(),
+            lifecycle: lifecycle::Ledger::default(),
+            key_service: deps.key_service,
             snapshot_reads: Arc::new(Semaphore::new(config.snapshot_reads_max.max(1))),
             config,
         }

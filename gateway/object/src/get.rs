@@ -9,13 +9,16 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use gateway_meta::{
     VersionId,
-    record::{Body, PartTableEntry, StoredChecksum},
+    record::{Body, PartTableEntry, StoredChecksum, Versioning},
 };
+use gateway_seal::VersionKey;
 
 use crate::{
     Bucket, ByteStream, Fault, GetObject, ObjectInfo, ObjectRead, ObjectReadError, ObjectRef,
     PartInfo, PartPage, ReadCondition, ResolvedRange,
     conditions::check_read,
+    data::ReadKeys,
+    encryption::mask,
     engine::Engine,
     limits::{PAGE_ENTRIES_MAX, READ_ATTEMPTS_MAX},
     range,
@@ -25,6 +28,16 @@ use crate::{
 pub(crate) struct Found {
     pub(crate) bucket: Arc<Bucket>,
     pub(crate) info: ObjectInfo,
+    /// The version's own key, once it is unlocked, where somebody else keeps it.
+    pub(crate) version_key: Option<Arc<VersionKey>>,
+}
+
+impl Found {
+    /// The version as answers name it; `None` where a key has but one.
+    pub(crate) fn told_version(&self) -> Option<VersionId> {
+        let has_versions = self.bucket.versioning != Versioning::Never;
+        has_versions.then_some(self.info.version)
+    }
 }
 
 /// What a request wants of a version.
@@ -45,7 +58,8 @@ impl Engine {
         request: GetObject,
     ) -> Result<ObjectRead, ObjectReadError> {
         for _ in 0..READ_ATTEMPTS_MAX {
-            let found = self.find(&request.target, request.version, &request.condition)?;
+            let mut found = self.find(&request.target, request.version, &request.condition)?;
+            self.unlock(&mut found, request.customer_key.as_ref()).await?;
             match self.resolve_and_read(&request, &found).await {
                 Ok((wanted, body)) => return Ok(object_read(found.info, wanted, body)),
                 Err(ObjectReadError::Fault(_))
@@ -62,8 +76,9 @@ impl Engine {
         request: GetObject,
     ) -> Result<ObjectRead, ObjectReadError> {
         for _ in 0..READ_ATTEMPTS_MAX {
-            let found = self.find(&request.target, request.version, &request.condition)?;
-            match self.resolve(&request, &found.info).await {
+            let mut found = self.find(&request.target, request.version, &request.condition)?;
+            self.unlock_to_tell(&mut found, request.customer_key.as_ref()).await?;
+            match self.resolve(&request, &found).await {
                 Ok(wanted) => return Ok(object_read(found.info, wanted, no_bytes())),
                 Err(ObjectReadError::Fault(_))
                     if self.was_replaced(&request.target.key, &found)? => {}
@@ -81,8 +96,9 @@ impl Engine {
         limit: usize,
     ) -> Result<(ObjectInfo, PartPage), ObjectReadError> {
         for _ in 0..READ_ATTEMPTS_MAX {
-            let found = self.find(&request.target, request.version, &request.condition)?;
-            match self.parts_of(&found.info).await {
+            let mut found = self.find(&request.target, request.version, &request.condition)?;
+            self.unlock_to_tell(&mut found, request.customer_key.as_ref()).await?;
+            match self.parts_of(&found).await {
                 Ok(parts) => {
                     let page = part_page(&found.info, parts, after, limit);
                     return Ok((found.info, page));
@@ -106,10 +122,10 @@ impl Engine {
         let info =
             ObjectInfo { version: record.version, modified: record.modified, metadata: *metadata };
         check_read(condition, &info)?;
-        Ok(Found { bucket, info })
+        Ok(Found { bucket, info, version_key: None })
     }
 
-    /// The bytes of a version; `range` lies within it.
+    /// The bytes of a version that was unlocked; `range` lies within it.
     pub(crate) async fn read_body(
         &self,
         found: &Found,
@@ -119,7 +135,9 @@ impl Engine {
             return Ok(no_bytes());
         }
         let metadata = &found.info.metadata;
-        self.data.read(found.bucket.owner, metadata.body, metadata.len_bytes, range).await
+        let version_key = found.version_key.clone();
+        let keys = ReadKeys { owner: found.bucket.owner, version_key };
+        self.data.read(keys, metadata.body, metadata.len_bytes, range).await
     }
 
     pub(crate) fn readable_bucket(&self, name: &str) -> Result<Arc<Bucket>, ObjectReadError> {
@@ -141,7 +159,7 @@ impl Engine {
         request: &GetObject,
         found: &Found,
     ) -> Result<(Wanted, ByteStream), ObjectReadError> {
-        let wanted = self.resolve(request, &found.info).await?;
+        let wanted = self.resolve(request, found).await?;
         let body = self.read_body(found, wanted.bytes).await?;
         Ok((wanted, body))
     }
@@ -149,12 +167,13 @@ impl Engine {
     async fn resolve(
         &self,
         request: &GetObject,
-        info: &ObjectInfo,
+        found: &Found,
     ) -> Result<Wanted, ObjectReadError> {
+        let info = &found.info;
         let len_bytes = info.metadata.len_bytes;
         let whole = ResolvedRange { offset_bytes: 0, len_bytes };
         if let Some(number) = request.part_number {
-            return self.resolve_part(number, info).await;
+            return self.resolve_part(number, found).await;
         }
         let range = match request.range {
             Some(request) => {
@@ -173,9 +192,10 @@ impl Engine {
     async fn resolve_part(
         &self,
         number: u16,
-        info: &ObjectInfo,
+        found: &Found,
     ) -> Result<Wanted, ObjectReadError> {
-        let parts = self.parts_of(info).await?;
+        let parts = self.parts_of(found).await?;
+        let info = &found.info;
         let whole = info.metadata.checksum.as_ref();
         let (bytes, part_count, checksum) = if let Some(parts) = parts {
             let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
@@ -199,12 +219,20 @@ impl Engine {
         Ok(Wanted { range, part_count, checksum, bytes })
     }
 
-    /// The part table of a multipart object; `None` for other objects.
-    async fn parts_of(&self, info: &ObjectInfo) -> Result<Option<Vec<PartTableEntry>>, Fault> {
-        match info.metadata.body {
-            Body::Parts(id) => Ok(Some(self.data.part_table(id).await?)),
-            Body::Empty | Body::Inline(_) | Body::Stripes(_) => Ok(None),
+    /// The part table of a multipart object that was unlocked; `None` for other objects.
+    async fn parts_of(&self, found: &Found) -> Result<Option<Vec<PartTableEntry>>, Fault> {
+        let metadata = &found.info.metadata;
+        let mut parts = match metadata.body {
+            Body::Parts(id) => self.data.part_table(id).await?,
+            Body::Empty | Body::Inline(_) | Body::Stripes(_) => return Ok(None),
+        };
+        if let Some(checksum) = &metadata.checksum {
+            for part in &mut parts {
+                let key = found.version_key.as_deref();
+                mask(checksum.algorithm, &mut part.checksum, part.body, key);
+            }
         }
+        Ok(Some(parts))
     }
 }
 

@@ -26,12 +26,14 @@ mod config;
 mod copy;
 mod data;
 mod delete;
+mod encryption;
 mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gate;
 mod get;
 mod key_locks;
+mod lifecycle;
 mod limits;
 mod list;
 mod listed_config;
@@ -52,8 +54,10 @@ mod worker;
 
 pub use accounting::{UsageCounter, UsageDrift};
 pub use api::*;
+pub use attributes::check_bucket_tags;
 pub use bucket::{Bucket, BucketConfig, BucketConfigs};
 pub use conditions::etag_text;
 pub use config::{ObjectConfig, ReadStrategy};
 pub use listed_config::{ListedConfig, ListedConfigPage};
+pub use lifecycle::LifecycleDue;
 pub use service::{ObjectDeps, ObjectService};

@@ -17,11 +17,12 @@ mod part;
 use bytes::Bytes;
 use gateway_meta::{
     BucketId, CommitOutcome, Guard, KeyRange, Op, Table, UploadId, key,
-    record::{Encryption, PartRecord, Record, UploadRecord},
+    record::{PartRecord, Record, UploadRecord},
 };
+use node_proto::UnixMillis;
 
 use crate::{
-    CreateUpload, Fault, MultipartError, ObjectWriteError, UploadRef,
+    CreateUpload, Fault, MultipartError, ObjectWriteError, UploadReceipt, UploadRef,
     accounting::UsageChange,
     attributes::validate_attributes,
     checksum::checksum_type,
@@ -53,7 +54,7 @@ impl Engine {
     pub(crate) async fn create_upload(
         &self,
         request: CreateUpload,
-    ) -> Result<UploadId, MultipartError> {
+    ) -> Result<UploadReceipt, MultipartError> {
         let CreateUpload { target, initiator, attributes, checksum } = request;
         check_key(&target.key)?;
         validate_attributes(&attributes)?;
@@ -62,6 +63,7 @@ impl Engine {
             .transpose()?;
         let bucket = self.writable_bucket(&target.bucket)?;
         check_asked(&bucket, &attributes.lock, self.clock.now())?;
+        let sealing = self.sealing(&bucket, &attributes.encryption).await?;
         let upload = self.new_upload_id()?;
         let record = UploadRecord {
             initiated: self.clock.now(),
@@ -72,14 +74,16 @@ impl Engine {
             storage_class: attributes.storage_class,
             checksum,
             lock: attributes.lock,
-            encryption: Encryption::Managed,
+            encryption: sealing.encryption.clone(),
         };
         let row_key = key::mpu(bucket.id, target.key.as_bytes(), upload);
         let guards =
             vec![bucket_exists(&bucket), Guard::Absent { table: Table::Mpu, key: row_key.clone() }];
         let put = Op::Put { table: Table::Mpu, key: row_key, value: record.encode() };
         match self.commits.commit(guards, vec![put]).await? {
-            CommitOutcome::Applied => Ok(upload),
+            CommitOutcome::Applied => {
+                Ok(UploadReceipt { upload, encryption: sealing.encryption })
+            }
             CommitOutcome::GuardFailed { guard_index: 0 } => {
                 Err(no_such_bucket(&target.bucket).into())
             }
@@ -91,10 +95,19 @@ impl Engine {
 
     /// Ends an upload and unlinks its parts.
     pub(crate) async fn abort_upload(&self, upload: UploadRef) -> Result<(), MultipartError> {
+        self.abort_upload_while(&upload, &[]).await
+    }
+
+    /// Ends an upload and unlinks its parts, if `guards` hold.
+    pub(crate) async fn abort_upload_while(
+        &self,
+        upload: &UploadRef,
+        guards: &[Guard],
+    ) -> Result<(), MultipartError> {
         let bucket = self.writable_bucket(&upload.target.bucket)?;
         for _ in 0..COMMIT_ATTEMPTS_MAX {
             let state =
-                self.upload_state(bucket.id, &upload).await?.ok_or(MultipartError::NoSuchUpload)?;
+                self.upload_state(bucket.id, upload).await?.ok_or(MultipartError::NoSuchUpload)?;
             let mut usage = UsageChange::default();
             let mut ops = state.end_ops();
             for part in &state.parts {
@@ -103,13 +116,14 @@ impl Engine {
             }
             ops.extend(usage.ops(bucket.owner, bucket.id, self.clock.now()));
             fail::fail_point!("abort-before-commit");
-            let outcome = self.commits.commit(state.unchanged(), ops).await?;
+            let all = state.unchanged().into_iter().chain(guards.iter().cloned()).collect();
+            let outcome = self.commits.commit(all, ops).await?;
             fail::fail_point!("abort-after-commit");
             if outcome == CommitOutcome::Applied {
                 return Ok(());
             }
         }
-        // Parts kept arriving.
+        // Parts kept arriving, or a guard does not hold.
         Err(contended(true).into())
     }
 
@@ -187,6 +201,13 @@ impl UploadState {
             Op::DeleteRange { table: Table::Part, range: parts },
         ]
     }
+}
+
+/// When an upload was started, which its id says.
+pub(crate) fn started(upload: UploadId) -> UnixMillis {
+    let mut ms = [0; 8];
+    ms[2..].copy_from_slice(&upload.0[..6]);
+    UnixMillis(u64::from_be_bytes(ms))
 }
 
 /// The number at the end of a `part` row key.

@@ -5,8 +5,7 @@ use gateway_meta::{
     AccountId, Table,
     key::ctl,
     record::{
-        BucketRecord, ChecksumAlgorithm, ChecksumType, ETag, Encryption, ObjectMetadata,
-        StoredChecksum,
+        BucketRecord, ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, StoredChecksum,
     },
 };
 
@@ -16,6 +15,7 @@ use crate::{
     attributes::validate_attributes,
     conditions::{check_write, is_conditional},
     data::{WriteTarget, WrittenBody},
+    encryption::{Sealing, etag_bytes, mask},
     engine::Engine,
     limits::PUT_LEN_BYTES_MAX,
     lock::check_asked,
@@ -35,7 +35,8 @@ impl Engine {
         let bucket = self.writable_bucket(&target.bucket)?;
         check_asked(&bucket, &attributes.lock, self.clock.now())?;
         self.check_before_body(&bucket, &target.key, &condition)?;
-        let written = self.write_body(&bucket, body).await?;
+        let sealing = self.sealing(&bucket, &attributes.encryption).await?;
+        let written = self.write_body(&bucket, body, sealing).await?;
         self.publish_written(&bucket, &target.key, &condition, writer, attributes, written).await
     }
 
@@ -57,8 +58,9 @@ impl Engine {
         &self,
         bucket: &BucketRecord,
         body: IncomingBody,
+        sealing: Sealing,
     ) -> Result<WrittenBody, ObjectWriteError> {
-        let target = WriteTarget::of(bucket);
+        let target = WriteTarget::of(bucket, sealing);
         match self.data.write(target, body, PUT_LEN_BYTES_MAX).await {
             // A body that is read from our own devices fails for our own reasons.
             Err(ObjectWriteError::Body(BodyError::Unreadable { source })) => Err(source.into()),
@@ -84,11 +86,15 @@ impl Engine {
         attributes: ObjectAttributes,
         written: WrittenBody,
     ) -> Result<WriteReceipt, ObjectWriteError> {
-        let checksum = whole_checksum(written.checksum);
+        let plain = whole_checksum(written.checksum);
+        let version_key = written.sealing.version_key.as_deref();
+        let mut checksum = plain.clone();
+        mask(checksum.algorithm, &mut checksum.value, written.body, version_key);
+        let md5 = etag_bytes(written.md5, written.body, version_key);
         let object = NewObject {
             metadata: ObjectMetadata {
                 len_bytes: written.len_bytes,
-                etag: ETag { md5: written.md5, part_count: None },
+                etag: ETag { md5, part_count: None },
                 checksum: Some(checksum),
                 headers: attributes.headers,
                 user_metadata: attributes.user_metadata,
@@ -98,7 +104,7 @@ impl Engine {
                 upload: None,
                 body: written.body,
                 lock: attributes.lock,
-                encryption: Encryption::Managed,
+                encryption: written.sealing.encryption,
             },
             guards: written.guards,
             ops: written.ops,
@@ -108,10 +114,11 @@ impl Engine {
         fail_point!("put-before-commit");
         let published = self.publish(bucket, key, condition, object).await;
         fail_point!("put-after-commit");
-        published.map_err(|error| match error {
-            PublishError::Write(error) => error,
-            PublishError::Stale => fenced().into(),
-        })
+        match published {
+            Ok(receipt) => Ok(WriteReceipt { checksum: Some(plain), ..receipt }),
+            Err(PublishError::Write(error)) => Err(error),
+            Err(PublishError::Stale) => Err(fenced().into()),
+        }
     }
 }
 

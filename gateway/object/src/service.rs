@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
+use gateway_kms::KeyService;
 use gateway_meta::{
     MetaStore, TxIds, UploadId, VersionId,
     record::{Acknowledge, BucketRecord, ObjectLock, Versioning},
 };
 use gateway_seal::RootKey;
-use node_proto::{Clock, Layout, NodeId, ShardService};
+use node_proto::{Clock, Layout, NodeId, ShardService, UnixMillis};
 
 use crate::{
-    Bucket, BucketConfig, ByteStream, ListedConfig, ListedConfigPage, UsageDrift,
+    Bucket, BucketConfig, ByteStream, LifecycleDue, ListedConfig, ListedConfigPage, UsageDrift,
     accounting::audit,
     api::*,
     config::ObjectConfig,
     data::{DataPath, config::Random},
     engine::Engine,
+    lifecycle::Subject,
     gate::Pass,
     worker::Supervisor,
 };
@@ -33,6 +35,8 @@ pub struct ObjectDeps {
     pub devices: Vec<Arc<dyn ShardService>>,
     /// The root of the key hierarchy.
     pub root_key: Arc<RootKey>,
+    /// Who keeps the keys of SSE-KMS; `None` refuses them.
+    pub key_service: Option<Arc<dyn KeyService>>,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
 }
@@ -157,11 +161,11 @@ impl ObjectService {
         self.engine.list_configs(bucket, after).await
     }
 
-    /// Takes a line of a bucket's access log, without its line feed, to be delivered where the
-    /// bucket's configuration says. Never waits; a bucket that logs nothing takes nothing. Lines are
+    /// Takes a line of a bucket's access log, of a request that came at `at`, without its line feed,
+    /// to be delivered where the bucket's configuration says. Never waits; a bucket that logs nothing takes nothing. Lines are
     /// durable after two seconds, and at once when the service is shut down.
-    pub fn log_access(&self, bucket: &Bucket, line: &str) {
-        self.engine.log_access(bucket, line);
+    pub fn log_access(&self, bucket: &Bucket, at: UnixMillis, line: &str) {
+        self.engine.log_access(bucket, at, line);
     }
 
     /// Says what becomes of replaced versions from now on.
@@ -388,7 +392,7 @@ impl ObjectService {
     ///
     /// # Errors
     /// [`MultipartError`].
-    pub async fn create_upload(&self, request: CreateUpload) -> Result<UploadId, MultipartError> {
+    pub async fn create_upload(&self, request: CreateUpload) -> Result<UploadReceipt, MultipartError> {
         let _pass = self.enter()?;
         self.engine.create_upload(request).await
     }
@@ -470,6 +474,27 @@ impl ObjectService {
     /// Where scrubbing stands.
     pub fn scrub_status(&self) -> ScrubStatus {
         self.engine.data.scrub_status()
+    }
+
+    /// Where lifecycle stands.
+    pub fn lifecycle_status(&self) -> LifecycleStatus {
+        self.engine.lifecycle.status(self.engine.lifecycle_day().len())
+    }
+
+    /// When the newest version of a key expires by its bucket's rules, if it stays as it is.
+    pub fn expires(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        (len_bytes, tags): (u64, &[(String, String)]),
+        modified: UnixMillis,
+    ) -> Option<LifecycleDue> {
+        self.engine.expires(bucket, Subject { key, len_bytes, tags }, modified)
+    }
+
+    /// When an upload is aborted by its bucket's rules, if it is not completed.
+    pub fn aborts(&self, bucket: &Bucket, key: &str, upload: UploadId) -> Option<LifecycleDue> {
+        self.engine.aborts(bucket, key, crate::multipart::started(upload))
     }
 
     /// The devices.

@@ -9,8 +9,9 @@
 
 use gateway_meta::VersionId;
 use gateway_object::{
-    BodyError, BucketError, DeleteError, DigestKind, Fault, ListError, LockError, MultipartError,
-    ObjectReadError, ObjectWriteError, TaggingError,
+    BodyError, BucketError, DeleteError, DigestKind, EncryptionError, Fault, ListError,
+    ListedConfigError, LockError, MultipartError, ObjectReadError, ObjectWriteError, RenameError,
+    TaggingError,
 };
 use http::{HeaderName, HeaderValue, header};
 use node_proto::UnixMillis;
@@ -115,6 +116,50 @@ fn retention_in_past() -> Failure {
     Failure::with_message(Code::InvalidArgument, message)
 }
 
+impl From<EncryptionError> for Failure {
+    fn from(error: EncryptionError) -> Self {
+        use EncryptionError as E;
+        match error {
+            E::CustomerKeyMissing => Self::invalid_request(
+                "The object was stored using a form of Server Side Encryption. The correct \
+                 parameters must be provided to retrieve the object.",
+            ),
+            E::CustomerKeyWrong | E::CustomerKeysBlocked => Self::new(Code::AccessDenied),
+            E::CustomerKeyUnwanted => Self::invalid_request(
+                "The encryption parameters are not applicable to this object.",
+            ),
+            E::UploadKeyMissing => Self::invalid_request(
+                "The multipart upload initiate requested encryption. Subsequent part requests \
+                 must include the appropriate encryption parameters.",
+            ),
+            E::UploadKeyWrong => Self::invalid_request(
+                "The provided encryption parameters did not match the ones used originally.",
+            ),
+            E::UploadKeyUnwanted => Self::invalid_request(
+                "The multipart upload initiate did not request encryption. Please resend the \
+                 request without sending encryption parameters.",
+            ),
+            E::MalformedContext => Self::with_message(
+                Code::InvalidArgument,
+                "The header 'x-amz-server-side-encryption-context' shall be Base64-encoded UTF-8 \
+                 string holding JSON which represents a string-string map",
+            ),
+            E::NoSuchKey { key } => {
+                Self::with_message(Code::KmsNotFound, format!("Key '{key}' does not exist"))
+            }
+            E::KeyDisabled { key } => {
+                Self::with_message(Code::KmsDisabled, format!("{key} is disabled."))
+            }
+            E::NoKeyService => Self::not_implemented("Encryption with aws:kms"),
+            E::KeyServiceUnavailable { reason } => {
+                tracing::warn!(reason, "the key service is unavailable");
+                retry(Code::ServiceUnavailable)
+            }
+            E::Fault(fault) => fault.into(),
+        }
+    }
+}
+
 impl From<ObjectWriteError> for Failure {
     fn from(error: ObjectWriteError) -> Self {
         use ObjectWriteError as E;
@@ -165,6 +210,7 @@ impl From<ObjectWriteError> for Failure {
                 "Checksum Type mismatch occurred, expected checksum Type: {}",
                 convert::checksum_name(expected).to_lowercase()
             )),
+            E::Encryption(error) => error.into(),
             E::Fault(fault) => fault.into(),
         }
     }
@@ -188,6 +234,7 @@ fn source(error: ObjectReadError) -> Failure {
         | E::DeleteMarker { named: false, .. }
         | E::RangeNotSatisfiable { .. }
         | E::NoSuchPart { .. }
+        | E::Encryption(_)
         | E::Fault(_)) => error.into(),
     }
 }
@@ -229,6 +276,7 @@ impl From<ObjectReadError> for Failure {
             E::NoSuchPart { number, part_count } => Self::new(Code::InvalidPartNumber)
                 .detail("PartNumberRequested", number.to_string())
                 .detail("ActualPartCount", part_count.to_string()),
+            E::Encryption(error) => error.into(),
             E::Fault(fault) => fault.into(),
         }
     }
@@ -290,6 +338,39 @@ impl From<ListError> for Failure {
         use ListError as E;
         match error {
             E::NoSuchBucket { bucket } => no_such_bucket(bucket),
+            E::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ListedConfigError> for Failure {
+    fn from(error: ListedConfigError) -> Self {
+        use ListedConfigError as E;
+        match error {
+            E::NoSuchBucket { bucket } => no_such_bucket(bucket),
+            E::NoSuchConfiguration => Self::new(Code::NoSuchConfiguration),
+            E::TooMany { limit } => {
+                Self::new(Code::TooManyConfigurations).detail("MaxAllowed", limit.to_string())
+            }
+            E::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RenameError> for Failure {
+    fn from(error: RenameError) -> Self {
+        use RenameError as E;
+        match error {
+            E::NoSuchBucket { bucket } => no_such_bucket(bucket),
+            E::Versioned => Self::with_message(
+                Code::InvalidBucketState,
+                "Objects can be renamed in buckets that were never versioned only.",
+            ),
+            E::NoSuchKey => Self::new(Code::NoSuchKey),
+            E::SameKey => Self::invalid_request("An object cannot be renamed to its own key."),
+            E::KeyTooLong { len_bytes } => key_too_long(len_bytes),
+            E::PreconditionFailed { condition } => precondition_failed(condition),
+            E::TokenReused => Self::new(Code::IdempotencyParameterMismatch),
             E::Fault(fault) => fault.into(),
         }
     }

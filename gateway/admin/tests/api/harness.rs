@@ -187,6 +187,7 @@ impl Api {
             layout: (*layout).clone(),
             devices: ids().map(|id| Arc::new(Away(id)) as Arc<dyn ShardService>).collect(),
             root_key,
+            key_service: None,
             clock: Arc::clone(&shared_clock),
         };
         let objects = ObjectService::open(deps, ObjectConfig::default()).await.expect("opens");

@@ -19,6 +19,7 @@ use super::{AccessLog, DELIVERIES, Loss, name};
 use crate::{
     Bucket, ExpectedDigests, Fault, IncomingBody, ObjectAttributes, ObjectWriteError,
     WriteCondition,
+    encryption::Sealing,
     engine::{Engine, decode, read_fault},
     worker::{Pace, Worker},
 };
@@ -156,7 +157,7 @@ impl Engine {
             SystemHeaders { content_type: Some("text/plain".to_owned()), ..Default::default() };
         let attributes = ObjectAttributes { headers, ..ObjectAttributes::default() };
         let condition = WriteCondition::default();
-        let mut written = self.write_body(target, body).await?;
+        let mut written = self.write_body(target, body, Sealing::MANAGED).await?;
         let (guards, ops) = removal(rows);
         written.guards.extend(guards);
         written.ops.extend(ops);

@@ -2,7 +2,7 @@
 
 use gateway_meta::record::ChecksumAlgorithm;
 
-use super::BodyError;
+use super::{BodyError, EncryptionError};
 
 /// Trouble that is not the request's fault.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +173,9 @@ pub enum ObjectWriteError {
         /// The upload's.
         expected: ChecksumAlgorithm,
     },
+    /// It cannot be sealed as asked.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionError),
     /// Not the request's fault.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -229,6 +232,9 @@ pub enum ObjectReadError {
         /// Parts of the object.
         part_count: u32,
     },
+    /// It cannot be opened with what was given.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionError),
     /// Not the request's fault.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -466,6 +472,12 @@ pub enum MultipartError {
     /// What storing any object can fail with: bucket, key, conditions, tags, faults.
     #[error(transparent)]
     Write(#[from] ObjectWriteError),
+}
+
+impl From<EncryptionError> for MultipartError {
+    fn from(error: EncryptionError) -> Self {
+        Self::Write(error.into())
+    }
 }
 
 impl From<Fault> for MultipartError {

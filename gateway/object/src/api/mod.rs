@@ -5,6 +5,7 @@ mod bucket;
 mod encryption;
 mod error;
 mod job;
+mod lifecycle;
 mod list;
 mod lock;
 mod multipart;
@@ -17,17 +18,18 @@ pub use body::{
     MalformedTrailer,
 };
 pub use bucket::{BucketPage, CreateBucket, ListBuckets};
-pub use encryption::{CustomerKey, EncryptionRequest};
+pub use encryption::{CustomerKey, EncryptionError, EncryptionRequest};
 pub use error::{
     BucketError, DeleteError, DigestKind, Fault, InvalidPart, ListError, ListedConfigError,
     LockError, MultipartError, ObjectReadError, ObjectWriteError, RenameError, TaggingError,
 };
 pub use job::{JobError, JobKind, JobReport, JobState};
+pub use lifecycle::{LifecyclePass, LifecycleStatus};
 pub use list::{ListEntry, ListObjects, ListPage};
 pub use lock::PutRetention;
 pub use multipart::{
     CompletePart, CompleteUpload, CreateUpload, ListParts, ListUploads, PartInfo, PartPage,
-    PartReceipt, UploadInfo, UploadPage, UploadPart, UploadPartCopy, UploadRef,
+    PartReceipt, UploadInfo, UploadPage, UploadPart, UploadPartCopy, UploadReceipt, UploadRef,
 };
 pub use object::{
     CopyObject, CopyReceipt, CopySource, DeleteObject, DeleteReceipt, ETagCondition, GetObject,

@@ -2,7 +2,7 @@
 
 use gateway_meta::{
     AccountId, UploadId,
-    record::{ChecksumAlgorithm, ChecksumType, StoredChecksum, UploadRecord},
+    record::{ChecksumAlgorithm, ChecksumType, Encryption, StoredChecksum, UploadRecord},
 };
 use node_proto::UnixMillis;
 
@@ -22,6 +22,15 @@ pub struct CreateUpload {
     pub attributes: ObjectAttributes,
     /// The checksum to keep per part and for the object.
     pub checksum: Option<(ChecksumAlgorithm, Option<ChecksumType>)>,
+}
+
+/// What a new upload is told by.
+#[derive(Clone, Debug)]
+pub struct UploadReceipt {
+    /// Its id.
+    pub upload: UploadId,
+    /// Whose keys its parts are sealed under.
+    pub encryption: Encryption,
 }
 
 /// Names an upload. The key must be the one the upload was started for.
@@ -64,13 +73,15 @@ pub struct UploadPartCopy {
 /// What a stored part is told by.
 #[derive(Clone, Debug)]
 pub struct PartReceipt {
-    /// MD5 of the part.
+    /// Its ETag: MD5 of the part, or opaque where somebody else keeps its key.
     pub md5: [u8; 16],
+    /// Whose keys it is sealed under.
+    pub encryption: Encryption,
     /// Its checksum.
     pub checksum: Option<StoredChecksum>,
     /// When it was stored.
     pub modified: UnixMillis,
-    /// The version copied from, for copies out of versioned buckets.
+    /// The version copied from, for copies out of buckets that have versions.
     pub source_version: Option<gateway_meta::VersionId>,
 }
 

@@ -13,7 +13,7 @@ use gateway_meta::{
     BucketId, CommitOutcome, KeyRange, MetaStore, Op, Table,
     key::ctl,
     record::{
-        AbacRecord, AccelerateRecord, BucketLoggingRecord, BucketPolicyRecord, BucketRecord,
+        AbacRecord, AccelerateRecord, BucketEncryptionRecord, BucketLoggingRecord, BucketPolicyRecord, BucketRecord,
         BucketTagsRecord, CorsRecord, LifecycleRecord, ObjectLockRecord, Record,
         RequestPaymentRecord, WebsiteRecord,
     },
@@ -79,6 +79,8 @@ configs! {
     policy: BucketPolicyRecord = "policy";
     /// `PutBucketTagging`.
     tags: BucketTagsRecord = "tagging";
+    /// `PutBucketEncryption`.
+    encryption: BucketEncryptionRecord = "encryption";
     /// `PutBucketRequestPayment`.
     request_payment: RequestPaymentRecord = "request-payment";
     /// `PutBucketLogging`.

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - the root key leaves this module only through `gateway_seal`;
-//! - an opened bucket key is kept under its bucket and epoch, which are never reused.
+//! - an opened bucket key is kept under its bucket and epoch, which are never reused;
+//! - version keys are passed through and never kept.
 //!
 //! *Limits:* a bounded number of bucket keys is kept open; forgotten ones are zeroed.
 
@@ -14,7 +15,7 @@ use gateway_meta::{
 };
 use gateway_seal::{
     AccountKeyPair, BodyContext, BucketKey, BucketKeyContext, ChunkSealer, DataKey, RootKey,
-    SealedAccountKey, WrappedBucketKey, WrappedDataKey,
+    SealedAccountKey, VersionKey, WrappedBucketKey, WrappedDataKey,
 };
 use node_proto::ManifestId;
 
@@ -65,23 +66,38 @@ impl Keys {
         Ok(BucketKeyRecord { wrapped: wrapped.encode().to_vec() })
     }
 
-    /// Makes the data key of a new body, ready to seal and wrapped for storage.
-    pub(crate) fn new_body(&self, body: SealedBody) -> Result<(ChunkSealer, Vec<u8>), Fault> {
+    /// Makes the data key of a new body, ready to seal and wrapped for storage; under the version
+    /// key as well, where there is one.
+    pub(crate) fn new_body(
+        &self,
+        body: SealedBody,
+        version: Option<&VersionKey>,
+    ) -> Result<(ChunkSealer, Vec<u8>), Fault> {
         let bucket = self.bucket(body.key)?;
         Ok(self.random.with(|random| {
             let key = DataKey::generate(random);
-            let wrapped = bucket.wrap_data_key(&key, body.manifest.0, random);
+            let wrapped = match version {
+                Some(version) => bucket.wrap_data_key_with(version, &key, body.manifest.0, random),
+                None => bucket.wrap_data_key(&key, body.manifest.0, random),
+            };
             (ChunkSealer::new(&key, body.context()), wrapped.encode().to_vec())
         }))
     }
 
-    /// Opens the data key of a stored body.
-    pub(crate) fn open_body(&self, body: SealedBody, wrapped: &[u8]) -> Result<ChunkSealer, Fault> {
+    /// Opens the data key of a stored body; `version` is the key it was wrapped under as well.
+    pub(crate) fn open_body(
+        &self,
+        body: SealedBody,
+        wrapped: &[u8],
+        version: Option<&VersionKey>,
+    ) -> Result<ChunkSealer, Fault> {
         let bucket = self.bucket(body.key)?;
         let wrapped = WrappedDataKey::decode(wrapped).map_err(|e| corrupt(e.to_string()))?;
-        let key = bucket
-            .unwrap_data_key(&wrapped, body.manifest.0)
-            .map_err(|error| corrupt(error.to_string()))?;
+        let opened = match version {
+            Some(version) => bucket.unwrap_data_key_with(version, &wrapped, body.manifest.0),
+            None => bucket.unwrap_data_key(&wrapped, body.manifest.0),
+        };
+        let key = opened.map_err(|error| corrupt(error.to_string()))?;
         Ok(ChunkSealer::new(&key, body.context()))
     }
 

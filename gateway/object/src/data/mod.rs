@@ -59,6 +59,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use config::DataConfig;
 pub(crate) use lease::InFlight;
+pub(crate) use read::ReadKeys;
 pub(crate) use write::{WriteTarget, WrittenBody};
 
 use crate::relocate;
@@ -142,19 +143,19 @@ impl DataPath {
         write::write(&self.inner, target, body, limit_bytes).await
     }
 
-    /// Reads `range` of a body of `object_len_bytes`, sealed for a bucket of `owner`. The first
-    /// bytes are verified when this returns.
+    /// Reads `range` of a body of `object_len_bytes`, which `keys` open. The first bytes are
+    /// verified when this returns.
     ///
     /// # Errors
     /// [`Fault`]; later ones end the stream.
     pub(crate) async fn read(
         &self,
-        owner: AccountId,
+        keys: impl Into<ReadKeys>,
         body: Body,
         object_len_bytes: u64,
         range: ResolvedRange,
     ) -> Result<ByteStream, Fault> {
-        read::read(&self.inner, owner, body, object_len_bytes, range).await
+        read::read(&self.inner, keys.into(), body, object_len_bytes, range).await
     }
 
     /// The parts of a completed multipart object, ascending.

@@ -30,7 +30,7 @@ use gateway_meta::{
     AccountId, Table, key,
     record::{Body, InlineRecord, PartTableEntry, PartTablePage},
 };
-use gateway_seal::{ChunkIndex, ChunkPosition, ChunkSealer, TAG_LEN_BYTES};
+use gateway_seal::{ChunkIndex, ChunkPosition, ChunkSealer, TAG_LEN_BYTES, VersionKey};
 use node_proto::ManifestId;
 use tokio::task::JoinSet;
 
@@ -52,10 +52,25 @@ const WINDOWS_MAX: usize = 2;
 /// Longest window while memory is not plentiful. Chosen: sixteen chunks.
 const SHORT_WINDOW_LEN_BYTES_MAX: u64 = 1 << 20;
 
+/// Who can open a body.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadKeys {
+    /// The bucket's owner, whose key pair opens the bucket key.
+    pub(crate) owner: AccountId,
+    /// The version's own key, where somebody else keeps it.
+    pub(crate) version_key: Option<Arc<VersionKey>>,
+}
+
+impl From<AccountId> for ReadKeys {
+    fn from(owner: AccountId) -> Self {
+        Self { owner, version_key: None }
+    }
+}
+
 /// Starts reading `range` of a body of `object_len_bytes`.
 pub(crate) async fn read(
     data: &Arc<Inner>,
-    owner: AccountId,
+    keys: ReadKeys,
     body: Body,
     object_len_bytes: u64,
     range: ResolvedRange,
@@ -82,7 +97,7 @@ pub(crate) async fn read(
     };
     let mut reader = Reader {
         data: Arc::clone(data),
-        owner,
+        keys,
         plan,
         planned_all: false,
         ahead: FuturesOrdered::new(),
@@ -160,19 +175,19 @@ impl Job {
 }
 
 impl Plan {
-    fn next(&mut self, data: &Inner, owner: AccountId) -> Result<Option<Job>, Fault> {
+    fn next(&mut self, data: &Inner, keys: &ReadKeys) -> Result<Option<Job>, Fault> {
         match self {
-            Self::One(plan) => plan.next(data, owner),
-            Self::Parts(plan) => plan.next(data, owner),
+            Self::One(plan) => plan.next(data, keys),
+            Self::Parts(plan) => plan.next(data, keys),
         }
     }
 }
 
 impl PartsPlan {
-    fn next(&mut self, data: &Inner, owner: AccountId) -> Result<Option<Job>, Fault> {
+    fn next(&mut self, data: &Inner, keys: &ReadKeys) -> Result<Option<Job>, Fault> {
         while self.offset < self.end || self.current.is_some() {
             if let Some(current) = &mut self.current {
-                if let Some(job) = current.next(data, owner)? {
+                if let Some(job) = current.next(data, keys)? {
                     return Ok(Some(job));
                 }
                 self.current = None;
@@ -213,7 +228,7 @@ impl BodyPlan {
         Self { body, offset, end, sealer: None }
     }
 
-    fn next(&mut self, data: &Inner, owner: AccountId) -> Result<Option<Job>, Fault> {
+    fn next(&mut self, data: &Inner, keys: &ReadKeys) -> Result<Option<Job>, Fault> {
         if self.offset >= self.end {
             return Ok(None);
         }
@@ -223,7 +238,7 @@ impl BodyPlan {
                 self.offset = self.end;
                 Ok(Some(Job::Inline { manifest, range }))
             }
-            Body::Stripes(manifest) => self.window(data, owner, manifest).map(Some),
+            Body::Stripes(manifest) => self.window(data, keys, manifest).map(Some),
             Body::Empty | Body::Parts(_) => Err(corrupt("a body without bytes is being read")),
         }
     }
@@ -231,7 +246,7 @@ impl BodyPlan {
     fn window(
         &mut self,
         data: &Inner,
-        owner: AccountId,
+        keys: &ReadKeys,
         manifest: ManifestId,
     ) -> Result<Job, Fault> {
         let missing = || corrupt(format!("{manifest:?} has no such stripe"));
@@ -244,12 +259,17 @@ impl BodyPlan {
             None => {
                 let page = stripe.page();
                 let sealed_as = SealedBody {
-                    key: BucketKeyId { owner, bucket: page.bucket, epoch: page.key_epoch },
+                    key: BucketKeyId {
+                        owner: keys.owner,
+                        bucket: page.bucket,
+                        epoch: page.key_epoch,
+                    },
                     manifest,
                     chunk_len_bytes: page.chunk_len_bytes,
                 };
-                let sealer = Arc::new(data.keys.open_body(sealed_as, &page.data_key)?);
-                Arc::clone(self.sealer.insert(sealer))
+                let version_key = keys.version_key.as_deref();
+                let sealer = data.keys.open_body(sealed_as, &page.data_key, version_key)?;
+                Arc::clone(self.sealer.insert(Arc::new(sealer)))
             }
         };
         let base = u64::from(index) * stripe_len;
@@ -274,7 +294,7 @@ impl BodyPlan {
 /// A body on its way out.
 struct Reader {
     data: Arc<Inner>,
-    owner: AccountId,
+    keys: ReadKeys,
     plan: Plan,
     planned_all: bool,
     ahead: FuturesOrdered<BoxFuture<'static, Result<Bytes, Fault>>>,
@@ -298,7 +318,7 @@ impl Reader {
             }
             let job = match self.put_off.take() {
                 Some(job) => Some(job),
-                None => self.plan.next(&self.data, self.owner)?,
+                None => self.plan.next(&self.data, &self.keys)?,
             };
             let Some(job) = job else {
                 self.planned_all = true;
@@ -320,7 +340,7 @@ impl Reader {
             let data = Arc::clone(&self.data);
             self.ahead.push_back(match job {
                 Job::Inline { manifest, range } => {
-                    let bytes = inline(&data, self.owner, manifest, range);
+                    let bytes = inline(&data, &self.keys, manifest, range);
                     std::future::ready(bytes).boxed()
                 }
                 Job::Window(window) => {
@@ -426,7 +446,7 @@ async fn fetch(
 
 fn inline(
     data: &Inner,
-    owner: AccountId,
+    keys: &ReadKeys,
     manifest: ManifestId,
     range: std::ops::Range<u64>,
 ) -> Result<Bytes, Fault> {
@@ -438,11 +458,11 @@ fn inline(
     let damaged = || corrupt(format!("the inline row of {manifest:?} is damaged"));
     let len = ciphertext.len().checked_sub(TAG_LEN_BYTES).ok_or_else(damaged)?;
     let sealed_as = SealedBody {
-        key: BucketKeyId { owner, bucket, epoch: key_epoch },
+        key: BucketKeyId { owner: keys.owner, bucket, epoch: key_epoch },
         manifest,
         chunk_len_bytes: u32::try_from(len).map_err(|_| damaged())?,
     };
-    let sealer = data.keys.open_body(sealed_as, &data_key)?;
+    let sealer = data.keys.open_body(sealed_as, &data_key, keys.version_key.as_deref())?;
     let position = ChunkPosition { index: ChunkIndex(0), is_last: true };
     sealer.open_in_place(position, &mut ciphertext).map_err(|_| damaged())?;
     ciphertext.truncate(len);

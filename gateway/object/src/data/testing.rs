@@ -26,13 +26,19 @@ use parking_lot::Mutex;
 use super::config::{DataConfig, Random, WorkerConfig};
 use super::rows::{Rows, put};
 use super::{DataPath, WriteTarget, WrittenBody};
+use crate::encryption::Sealing;
 use crate::worker::Workers;
 use crate::{BodyError, ExpectedDigests, Fault, IncomingBody, ObjectDeps, ResolvedRange};
 
 pub(crate) const OWNER: AccountId = AccountId(7);
 pub(crate) const BUCKET: BucketId = BucketId(3);
-pub(crate) const TARGET: WriteTarget =
-    WriteTarget { bucket: BUCKET, owner: OWNER, key_epoch: 1, acknowledge: Acknowledge::All };
+pub(crate) const TARGET: WriteTarget = WriteTarget {
+    bucket: BUCKET,
+    owner: OWNER,
+    key_epoch: 1,
+    acknowledge: Acknowledge::All,
+    sealing: Sealing::MANAGED,
+};
 pub(crate) const LIMIT: u64 = 5 << 30;
 
 /// What goes wrong on a device.
@@ -488,6 +494,7 @@ impl Cluster {
             devices: self.services(),
             root_key: Arc::clone(&self.root_key),
             clock: Arc::clone(&self.clock) as _,
+            key_service: None,
         }
     }
 

@@ -38,26 +38,30 @@ use super::rows::put;
 use super::stripe_write::{
     NewStripe, Plain, StoredRecord, UploadContext, geometry_of, shards_len_bytes, store,
 };
+use crate::encryption::Sealing;
 use crate::{ByteStream, Fault, IncomingBody, ObjectWriteError};
 
-/// For whom and under which key a body is written.
-#[derive(Clone, Copy, Debug)]
+/// For whom and under which keys a body is written.
+#[derive(Clone, Debug)]
 pub(crate) struct WriteTarget {
     pub(crate) bucket: BucketId,
     /// The bucket's owner, whose key pair opens the bucket key.
     pub(crate) owner: AccountId,
     pub(crate) key_epoch: u32,
     pub(crate) acknowledge: Acknowledge,
+    /// Whose key it takes besides the bucket's.
+    pub(crate) sealing: Sealing,
 }
 
 impl WriteTarget {
     /// New bodies of a bucket.
-    pub(crate) fn of(bucket: &BucketRecord) -> Self {
+    pub(crate) fn of(bucket: &BucketRecord, sealing: Sealing) -> Self {
         Self {
             bucket: bucket.id,
             owner: bucket.owner,
             key_epoch: bucket.key_epoch,
             acknowledge: bucket.acknowledge,
+            sealing,
         }
     }
 }
@@ -68,6 +72,8 @@ pub(crate) struct WrittenBody {
     pub(crate) len_bytes: u64,
     pub(crate) md5: [u8; 16],
     pub(crate) checksum: (ChecksumAlgorithm, Vec<u8>),
+    /// How it is sealed.
+    pub(crate) sealing: Sealing,
     /// Must be part of the commit: the lease still stands.
     pub(crate) guards: Vec<Guard>,
     /// Must be part of the commit: the rows that say where the bytes are.
@@ -389,7 +395,8 @@ impl Upload<'_> {
         let (_, guard, in_flight) = self.data.leases.allocate().await?;
         let chunk_len = u32::try_from(plain.len).expect("an inline body is short");
         let sealed_as = self.sealed_as(&in_flight, chunk_len);
-        let (sealer, data_key) = self.data.keys.new_body(sealed_as)?;
+        let version_key = self.target.sealing.version_key.as_deref();
+        let (sealer, data_key) = self.data.keys.new_body(sealed_as, version_key)?;
         let mut ciphertext = vec![0; plain.len + TAG_LEN_BYTES];
         let position = ChunkPosition { index: ChunkIndex(0), is_last: true };
         sealer
@@ -409,7 +416,9 @@ impl Upload<'_> {
             (None, true) => profile.chunk_len_for(first.len as u64),
             (None, false) => profile.chunk_len_bytes,
         };
-        let (sealer, data_key) = data.keys.new_body(self.sealed_as(&in_flight, chunk_len_bytes))?;
+        let sealed_as = self.sealed_as(&in_flight, chunk_len_bytes);
+        let version_key = self.target.sealing.version_key.as_deref();
+        let (sealer, data_key) = data.keys.new_body(sealed_as, version_key)?;
         let context = UploadContext {
             data: Arc::clone(data),
             manifest,
@@ -424,11 +433,13 @@ impl Upload<'_> {
 
     fn into_written(self, md5: [u8; 16], checksum: (ChecksumAlgorithm, Vec<u8>)) -> WrittenBody {
         let len_bytes = self.receiver.received;
+        let sealing = &self.target.sealing;
         let written = |body, guards, ops, in_flight| WrittenBody {
             body,
             len_bytes,
             md5,
             checksum,
+            sealing: sealing.clone(),
             guards,
             ops,
             in_flight,

@@ -1,10 +1,16 @@
 //! Completing an upload: its parts become an object in the commit that ends the upload.
+//!
+//! Where somebody else keeps the upload's key, the parts' checksums are masked. S3 lets clients
+//! leave their own key out here; the object then gets no checksum.
+
+use std::sync::Arc;
 
 use fail::fail_point;
 use gateway_meta::{
     Guard, Op, Table, key,
-    record::{Body, BucketRecord, ObjectMetadata, Record},
+    record::{Body, BucketRecord, Encryption, ObjectMetadata, Record},
 };
+use gateway_seal::VersionKey;
 use node_proto::ManifestId;
 
 use super::{
@@ -12,8 +18,9 @@ use super::{
     assemble::{Assembled, assemble, check_order, pages},
 };
 use crate::{
-    CompleteUpload, Fault, MultipartError, ObjectWriteError, UploadRef, WriteReceipt,
+    CompleteUpload, EncryptionError, Fault, MultipartError, ObjectWriteError, UploadRef, WriteReceipt,
     data::InFlight,
+    encryption::mask,
     engine::Engine,
     limits::COMMIT_ATTEMPTS_MAX,
     publish::{NewObject, PublishError, contended, receipt},
@@ -47,18 +54,21 @@ impl Engine {
         &self,
         bucket: &BucketRecord,
         request: &CompleteUpload,
-        state: UploadState,
+        mut state: UploadState,
     ) -> Result<WriteReceipt, Attempt> {
         let minimum = self.config.part_len_bytes_min;
-        let assembled = assemble(request, &state.record, &state.parts, minimum)?;
+        let key = self.show_checksums(&bucket.name, request, &mut state).await?;
+        let mut assembled = assemble(request, &state.record, &state.parts, minimum)?;
+        let checksum = assembled.metadata.checksum.clone();
         let (manifest, lease, in_flight) = self.data.allocate_manifest().await?;
+        hide_checksums(&mut assembled, Body::Parts(manifest), key.as_deref());
         let object = self.object_of(&state, assembled, (manifest, lease, in_flight));
         fail_point!("complete-before-commit");
         let key = &request.upload.target.key;
         let published = self.publish(bucket, key, &request.condition, object).await;
         fail_point!("complete-after-commit");
         match published {
-            Ok(receipt) => Ok(receipt),
+            Ok(receipt) => Ok(WriteReceipt { checksum, ..receipt }),
             Err(PublishError::Stale) => Err(Attempt::Stale),
             Err(PublishError::Write(error @ ObjectWriteError::PreconditionFailed { .. })) => {
                 // The object in the way may be this upload's own, by a completion that was faster.
@@ -66,6 +76,32 @@ impl Engine {
                     .map_err(|_| Attempt::Failed(error.into()))
             }
             Err(PublishError::Write(error)) => Err(Attempt::Failed(error.into())),
+        }
+    }
+
+    /// Makes the parts' checksums what they are, which takes the upload's key.
+    async fn show_checksums(
+        &self,
+        bucket: &str,
+        request: &CompleteUpload,
+        state: &mut UploadState,
+    ) -> Result<Option<Arc<VersionKey>>, MultipartError> {
+        let given = request.customer_key.as_ref();
+        let parts = state.parts.iter_mut().map(|part| &mut part.record);
+        match self.opening_upload(bucket, &state.record.encryption, given).await {
+            Ok(opened) => {
+                for part in parts {
+                    if let Some((algorithm, value)) = &mut part.checksum {
+                        mask(*algorithm, value, part.body, opened.version_key.as_deref());
+                    }
+                }
+                Ok(opened.version_key)
+            }
+            Err(EncryptionError::UploadKeyMissing) if !declares_checksums(request) => {
+                parts.for_each(|part| part.checksum = None);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -104,9 +140,28 @@ impl Engine {
         let current = self.current(bucket.id, &upload.target.key)?;
         match (&current.record, current.live()) {
             (Some(record), Some(live)) if live.upload == Some(upload.upload) => {
-                Ok(receipt(record, live))
+                let receipt = receipt(record, live);
+                // What is masked takes a key, which a repetition need not give.
+                let is_plain = live.encryption == Encryption::Managed;
+                let checksum = receipt.checksum.filter(|_| is_plain);
+                Ok(WriteReceipt { checksum, ..receipt })
             }
             _ => Err(MultipartError::NoSuchUpload),
+        }
+    }
+}
+
+/// Whether the client says what something hashes to, so that it has to be compared.
+fn declares_checksums(request: &CompleteUpload) -> bool {
+    request.checksum.is_some() || request.parts.iter().any(|part| part.checksum.is_some())
+}
+
+/// Masks the checksums of an object and its parts.
+fn hide_checksums(assembled: &mut Assembled, body: Body, key: Option<&VersionKey>) {
+    if let Some(checksum) = &mut assembled.metadata.checksum {
+        mask(checksum.algorithm, &mut checksum.value, body, key);
+        for entry in &mut assembled.entries {
+            mask(checksum.algorithm, &mut entry.checksum, entry.body, key);
         }
     }
 }

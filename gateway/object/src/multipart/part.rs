@@ -5,6 +5,7 @@ use gateway_meta::{
     CommitOutcome, Guard, Op, Table, key,
     record::{BucketRecord, PartRecord, Record, UploadRecord},
 };
+use node_proto::UnixMillis;
 
 use crate::{
     ChecksumRequest, IncomingBody, ObjectWriteError, PartReceipt, ResolvedRange, UploadPart,
@@ -12,6 +13,7 @@ use crate::{
     accounting::UsageChange,
     copy::check_source_len,
     data::WrittenBody,
+    encryption::{etag_bytes, mask},
     engine::{Engine, decode, unchanged},
     get::Found,
     limits::{COMMIT_ATTEMPTS_MAX, PART_NUMBER_MAX},
@@ -26,12 +28,13 @@ impl Engine {
         &self,
         request: UploadPart,
     ) -> Result<PartReceipt, ObjectWriteError> {
-        let UploadPart { upload, number, mut body, .. } = request;
+        let UploadPart { upload, number, mut body, customer_key } = request;
         check_part_number(number)?;
         let bucket = self.writable_bucket(&upload.target.bucket)?;
         let record = self.upload_record(bucket.id, &upload)?;
         agree_on_checksum(&mut body, &record)?;
-        let written = self.write_body(&bucket, body).await?;
+        let sealing = self.opening_upload(&bucket.name, &record.encryption, customer_key.as_ref());
+        let written = self.write_body(&bucket, body, sealing.await?).await?;
         self.commit_part(&bucket, &upload, number, written).await
     }
 
@@ -40,7 +43,7 @@ impl Engine {
         &self,
         request: UploadPartCopy,
     ) -> Result<PartReceipt, ObjectWriteError> {
-        let UploadPartCopy { upload, number, source, range, .. } = request;
+        let UploadPartCopy { upload, number, source, range, customer_key } = request;
         check_part_number(number)?;
         let bucket = self.writable_bucket(&upload.target.bucket)?;
         let record = self.upload_record(bucket.id, &upload)?;
@@ -55,12 +58,12 @@ impl Engine {
             check_source_len(range.len_bytes)?;
             Ok((range, algorithm))
         };
+        let sealing = self.opening_upload(&bucket.name, &record.encryption, customer_key.as_ref());
+        let sealing = sealing.await?;
         let (found, body) = self.open_source(&source, plan).await?;
-        let written = self.write_body(&bucket, body).await?;
+        let written = self.write_body(&bucket, body, sealing).await?;
         let receipt = self.commit_part(&bucket, &upload, number, written).await?;
-        let version = found.info.version;
-        let source_version = (version != gateway_meta::VersionId::Null).then_some(version);
-        Ok(PartReceipt { source_version, ..receipt })
+        Ok(PartReceipt { source_version: found.told_version(), ..receipt })
     }
 
     /// Makes a durable body the part `number`, in place of an earlier one.
@@ -77,13 +80,7 @@ impl Engine {
         for _ in 0..COMMIT_ATTEMPTS_MAX {
             let replaced = self.row(Table::Part, &part_key)?;
             let modified = self.clock.now();
-            let record = PartRecord {
-                len_bytes: written.len_bytes,
-                md5: written.md5,
-                checksum: Some(written.checksum.clone()),
-                modified,
-                body: written.body,
-            };
+            let record = part_record(&written, modified);
             let mut usage = UsageChange::default();
             usage.add_bytes(record.len_bytes);
             let mut ops = written.ops.clone();
@@ -103,7 +100,7 @@ impl Engine {
             let outcome = self.commits.commit_body(guards, ops, &mut written.in_flight).await?;
             fail_point!("part-after-commit");
             match outcome {
-                CommitOutcome::Applied => return Ok(receipt(record)),
+                CommitOutcome::Applied => return Ok(receipt(&record, written)),
                 CommitOutcome::GuardFailed { guard_index: 0 } => {
                     return Err(ObjectWriteError::NoSuchUpload);
                 }
@@ -142,10 +139,25 @@ fn agree_on_checksum(
     }
 }
 
-fn receipt(record: PartRecord) -> PartReceipt {
+/// What is stored of a part. What its bytes hash to is hidden where somebody else keeps its key.
+fn part_record(written: &WrittenBody, modified: UnixMillis) -> PartRecord {
+    let key = written.sealing.version_key.as_deref();
+    let (algorithm, mut value) = written.checksum.clone();
+    mask(algorithm, &mut value, written.body, key);
+    PartRecord {
+        len_bytes: written.len_bytes,
+        md5: etag_bytes(written.md5, written.body, key),
+        checksum: Some((algorithm, value)),
+        modified,
+        body: written.body,
+    }
+}
+
+fn receipt(record: &PartRecord, written: WrittenBody) -> PartReceipt {
     PartReceipt {
         md5: record.md5,
-        checksum: record.checksum.map(whole_checksum),
+        encryption: written.sealing.encryption,
+        checksum: Some(whole_checksum(written.checksum)),
         modified: record.modified,
         source_version: None,
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use gateway_kms::{BuiltInDeps, BuiltInKeyService, KeyService};
 use gateway_meta::{
     AccountId, Batch, CommitOutcome, MemoryMetaStore, MetaStore, Op, Table, TxIds, UploadId,
     key::ctl,
@@ -39,6 +40,7 @@ pub(crate) const START: UnixMillis = UnixMillis(1_750_003_188_000);
 /// A service and what it stands on.
 pub(crate) struct Harness {
     pub(crate) service: ObjectService,
+    pub(crate) kms: Arc<BuiltInKeyService>,
     pub(crate) clock: Arc<ManualClock>,
 }
 
@@ -67,17 +69,25 @@ impl Harness {
             assert_eq!(meta.commit(batch).await.unwrap(), CommitOutcome::Applied);
         }
         let (layout, devices) = six_devices();
+        let kms = Arc::new(BuiltInKeyService::new(BuiltInDeps {
+            meta: Arc::clone(&meta),
+            txids: Arc::clone(&txids),
+            root_key: Arc::clone(&root_key),
+            clock: Arc::clone(&clock) as Arc<dyn node_proto::Clock>,
+            random,
+        }));
         let deps = ObjectDeps {
             meta,
             txids,
             layout,
             devices,
             root_key,
+            key_service: Some(Arc::clone(&kms) as Arc<dyn KeyService>),
             clock: Arc::clone(&clock) as Arc<dyn node_proto::Clock>,
         };
         let config = ObjectConfig { part_len_bytes_min: PART_MIN, ..config };
         let service = ObjectService::open(deps, config).await.unwrap();
-        let harness = Self { service, clock };
+        let harness = Self { service, kms, clock };
         harness.make_bucket(BUCKET).await;
         harness
     }
@@ -106,8 +116,8 @@ impl Harness {
     }
 
     pub(crate) async fn create_upload(&self, key: &str) -> UploadRef {
-        let upload = self.service.create_upload(create_upload(key)).await.unwrap();
-        upload_ref(key, upload)
+        let made = self.service.create_upload(create_upload(key)).await.unwrap();
+        upload_ref(key, made.upload)
     }
 
     pub(crate) async fn upload_part(

@@ -88,8 +88,8 @@ async fn the_upload_attributes_become_the_objects() {
         ..Default::default()
     };
     let create = CreateUpload { attributes, ..create_upload("key") };
-    let upload = harness.service.create_upload(create).await.unwrap();
-    let upload = upload_ref("key", upload);
+    let made = harness.service.create_upload(create).await.unwrap();
+    let upload = upload_ref("key", made.upload);
     let part = harness.upload_part(&upload, 1, b"bytes").await.unwrap();
     harness.complete(&upload, &[(1, &part)]).await.unwrap();
     let found = harness.service.head_object(get_request("key")).await.unwrap().info.metadata;
@@ -298,8 +298,8 @@ async fn with_checksum(
     checksum: (ChecksumAlgorithm, Option<ChecksumType>),
 ) -> (UploadRef, PartReceipt, PartReceipt) {
     let create = CreateUpload { checksum: Some(checksum), ..create_upload("key") };
-    let upload = harness.service.create_upload(create).await.unwrap();
-    let upload = upload_ref("key", upload);
+    let made = harness.service.create_upload(create).await.unwrap();
+    let upload = upload_ref("key", made.upload);
     let first = harness.upload_part(&upload, 1, b"0123456789abcdef").await.unwrap();
     let second = harness.upload_part(&upload, 2, b"end").await.unwrap();
     (upload, first, second)

@@ -64,6 +64,7 @@ fn write_errors() -> Vec<ObjectWriteError> {
         E::NoSuchUpload,
         E::InvalidPartNumber { number: 10_001 },
         E::ChecksumAlgorithmMismatch { expected: ChecksumAlgorithm::Sha1 },
+        E::Encryption(EncryptionError::CustomerKeysBlocked),
     ]
 }
 
@@ -117,9 +118,24 @@ fn other_failures() -> Vec<Failure> {
     all.extend(deletes.into_iter().map(Failure::from));
     let locks = [LockError::NotEnabled, LockError::RetentionInPast, LockError::Locked];
     all.extend(locks.into_iter().map(Failure::from));
+    let configs = [ListedConfigError::NoSuchConfiguration, ListedConfigError::TooMany { limit: 9 }];
+    all.extend(configs.into_iter().map(Failure::from));
+    all.extend(rename_errors().into_iter().map(Failure::from));
     all.push(TaggingError::InvalidTag { reason: "repeated" }.into());
     all.push(ListError::NoSuchBucket { bucket: bucket() }.into());
     all
+}
+
+fn rename_errors() -> Vec<RenameError> {
+    use RenameError as E;
+    vec![
+        E::Versioned,
+        E::NoSuchKey,
+        E::SameKey,
+        E::KeyTooLong { len_bytes: 1025 },
+        E::PreconditionFailed { condition: "If-Match" },
+        E::TokenReused,
+    ]
 }
 
 /// One line per failure: status, headers, document.

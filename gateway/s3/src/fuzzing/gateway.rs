@@ -72,7 +72,7 @@ impl Gateway {
         let directory = Arc::new(directory.await.expect("a store in memory opens"));
         let (layout, devices, _unreadable) = memory_device::six_devices();
         let clock_of_edge = Arc::clone(&clock);
-        let deps = ObjectDeps { meta, txids, layout, devices, root_key, clock };
+        let deps = ObjectDeps { meta, txids, layout, devices, root_key, key_service: None, clock };
         // So that a few bytes make a part.
         let config = ObjectConfig { part_len_bytes_min: 4, ..ObjectConfig::default() };
         let service = ObjectService::open(deps, config).await.expect("a store in memory opens");
@@ -98,7 +98,8 @@ impl Gateway {
             StreamBody::new(futures::stream::iter(frames))
         });
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let response = self.front.answer(request, Peer { address, secure: false }).await;
+        let response =
+            self.front.answer(request, Peer { address, secure: false, encryption: None }).await;
         let (parts, body) = response.into_parts();
         let collected = body.collect().await;
         let body = collected.expect("an answer in memory is not cut short").to_bytes();

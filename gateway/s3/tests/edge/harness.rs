@@ -16,6 +16,7 @@ use aws_sigv4::{
 };
 use bytes::Bytes;
 use gateway_iam::{Directory, DirectoryDeps, ImportedKey, RootCredentials, Secret};
+use gateway_kms::{BuiltInDeps, BuiltInKeyService, KeyService};
 use gateway_meta::{MemoryMetaStore, MetaStore, TxIds};
 use gateway_object::{CreateBucket, ObjectConfig, ObjectDeps, ObjectService};
 use gateway_s3::{S3Edge, S3EdgeConfig, TlsConfig};
@@ -51,10 +52,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// An edge on a loopback port.
 pub(crate) struct Edge {
     pub(crate) address: SocketAddr,
+    /// Where buckets are websites, under `web.test` and by their names.
+    pub(crate) website: SocketAddr,
     pub(crate) service: ObjectService,
+    /// The keys of SSE-KMS.
+    pub(crate) kms: Arc<BuiltInKeyService>,
     /// Makes what is stored unreadable.
     pub(crate) unreadable: Arc<AtomicBool>,
     stop: Option<oneshot::Sender<()>>,
+    _website: JoinSet<Result<(), gateway_s3::ServeError>>,
     tasks: JoinSet<Result<(), gateway_s3::ServeError>>,
 }
 
@@ -100,12 +106,20 @@ impl Edge {
             directory.create_access_key(name, Some(imported)).await.unwrap();
         }
         let (layout, devices, unreadable) = six_devices();
+        let kms = Arc::new(BuiltInKeyService::new(BuiltInDeps {
+            meta: Arc::clone(&meta),
+            txids: Arc::clone(&txids),
+            root_key: Arc::clone(&root_key),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            random,
+        }));
         let deps = ObjectDeps {
             meta,
             txids,
             layout,
             devices,
             root_key,
+            key_service: Some(Arc::clone(&kms) as Arc<dyn KeyService>),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };
         let object_config =
@@ -115,6 +129,11 @@ impl Edge {
         let address = listener.local_addr().unwrap();
         let edge_clock = Arc::clone(&clock) as Arc<dyn Clock>;
         let edge = S3Edge::new(service.clone(), Arc::new(directory), edge_clock, config);
+        let website_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let website = website_listener.local_addr().unwrap();
+        let site = edge.website(&["web.test".to_owned()]);
+        let mut _website = JoinSet::new();
+        _website.spawn(site.serve(website_listener, tls.clone(), std::future::pending()));
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move {
             let _ = stopped.await;
@@ -129,7 +148,7 @@ impl Edge {
             tags: Vec::new(),
         };
         service.create_bucket(create).await.unwrap();
-        Self { address, service, unreadable, stop: Some(stop), tasks }
+        Self { address, website, _website, service, kms, unreadable, stop: Some(stop), tasks }
     }
 
     /// Asks the edge to stop and waits until it has.
@@ -169,6 +188,12 @@ impl Edge {
             scope: ("us-east-1", "s3"),
             content_length: true,
         }
+    }
+
+    /// A browser's request to a website.
+    pub(crate) fn visit(&self, host: &str, target: &str) -> Ask {
+        let ask = self.request(Method::GET, target).anonymous().host(host);
+        Ask { address: self.website, ..ask }
     }
 
     pub(crate) fn get(&self, target: &str) -> Ask {
@@ -233,6 +258,11 @@ impl Ask {
 
     pub(crate) fn host(mut self, host: &str) -> Self {
         self.host = host.to_owned();
+        self
+    }
+
+    pub(crate) fn method(mut self, method: Method) -> Self {
+        self.method = method;
         self
     }
 

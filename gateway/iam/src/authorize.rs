@@ -2,6 +2,8 @@
 
 use gateway_meta::AccountId;
 
+use crate::action::Action;
+
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
@@ -33,127 +35,6 @@ impl Principal {
     }
 }
 
-/// What is asked for, under IAM's names (`s3:` left out).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Read the configuration of the server and of every account, and change it.
-    Administer,
-    /// List the caller's buckets.
-    ListAllMyBuckets,
-    /// Make a bucket.
-    CreateBucket,
-    /// Remove a bucket.
-    DeleteBucket,
-    /// List a bucket's objects, or see that the bucket exists.
-    ListBucket,
-    /// List a bucket's multipart uploads.
-    ListBucketMultipartUploads,
-    /// Read a bucket's location.
-    GetBucketLocation,
-    /// Read an object or its metadata.
-    GetObject,
-    /// Read a summary of an object and its parts.
-    GetObjectAttributes,
-    /// Write an object, or any part of a multipart upload.
-    PutObject,
-    /// Delete an object.
-    DeleteObject,
-    /// Read an object's tags.
-    GetObjectTagging,
-    /// Replace an object's tags.
-    PutObjectTagging,
-    /// Remove an object's tags.
-    DeleteObjectTagging,
-    /// Abort a multipart upload.
-    AbortMultipartUpload,
-    /// List the parts of a multipart upload.
-    ListMultipartUploadParts,
-    /// `s3:PutBucketVersioning`.
-    PutBucketVersioning,
-    /// `s3:ListBucketVersions`.
-    ListBucketVersions,
-    /// `s3:GetBucketObjectLockConfiguration`.
-    GetBucketObjectLockConfiguration,
-    /// `s3:PutBucketObjectLockConfiguration`.
-    PutBucketObjectLockConfiguration,
-    /// `s3:GetObjectRetention`.
-    GetObjectRetention,
-    /// `s3:PutObjectRetention`.
-    PutObjectRetention,
-    /// `s3:GetObjectLegalHold`.
-    GetObjectLegalHold,
-    /// `s3:PutObjectLegalHold`.
-    PutObjectLegalHold,
-    /// `s3:GetLifecycleConfiguration`.
-    GetLifecycleConfiguration,
-    /// `s3:PutLifecycleConfiguration`.
-    PutLifecycleConfiguration,
-    /// `s3:GetEncryptionConfiguration`.
-    GetEncryptionConfiguration,
-    /// `s3:PutEncryptionConfiguration`.
-    PutEncryptionConfiguration,
-    /// `s3:GetBucketCORS`.
-    GetBucketCors,
-    /// `s3:PutBucketCORS`.
-    PutBucketCors,
-    /// `s3:GetBucketWebsite`.
-    GetBucketWebsite,
-    /// `s3:PutBucketWebsite`.
-    PutBucketWebsite,
-    /// `s3:DeleteBucketWebsite`.
-    DeleteBucketWebsite,
-    /// `s3:GetBucketTagging`.
-    GetBucketTagging,
-    /// `s3:PutBucketTagging`.
-    PutBucketTagging,
-    /// `s3:GetBucketRequestPayment`.
-    GetBucketRequestPayment,
-    /// `s3:PutBucketRequestPayment`.
-    PutBucketRequestPayment,
-    /// `s3:GetBucketLogging`.
-    GetBucketLogging,
-    /// `s3:PutBucketLogging`.
-    PutBucketLogging,
-    /// `s3:GetAccelerateConfiguration`.
-    GetAccelerateConfiguration,
-    /// `s3:PutAccelerateConfiguration`.
-    PutAccelerateConfiguration,
-    /// `s3:GetBucketAbac`.
-    GetBucketAbac,
-    /// `s3:PutBucketAbac`.
-    PutBucketAbac,
-    /// `s3:GetBucketPolicy`.
-    GetBucketPolicy,
-    /// `s3:PutBucketPolicy`.
-    PutBucketPolicy,
-    /// `s3:DeleteBucketPolicy`.
-    DeleteBucketPolicy,
-    /// `s3:GetBucketPolicyStatus`.
-    GetBucketPolicyStatus,
-    /// `s3:GetAnalyticsConfiguration`.
-    GetAnalyticsConfiguration,
-    /// `s3:PutAnalyticsConfiguration`.
-    PutAnalyticsConfiguration,
-    /// `s3:GetMetricsConfiguration`.
-    GetMetricsConfiguration,
-    /// `s3:PutMetricsConfiguration`.
-    PutMetricsConfiguration,
-    /// `s3:GetIntelligentTieringConfiguration`.
-    GetIntelligentTieringConfiguration,
-    /// `s3:PutIntelligentTieringConfiguration`.
-    PutIntelligentTieringConfiguration,
-    /// `s3:GetBucketVersioning`.
-    GetBucketVersioning,
-    /// `s3:GetBucketAcl`.
-    GetBucketAcl,
-    /// `s3:GetObjectVersion`.
-    GetObjectVersion,
-    /// `s3:DeleteObjectVersion`.
-    DeleteObjectVersion,
-    /// `s3:BypassGovernanceRetention`.
-    BypassGovernanceRetention,
-}
-
 /// What it is asked of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
@@ -163,7 +44,21 @@ pub enum Resource {
     Bucket {
         /// The account that owns it.
         owner: AccountId,
+        /// What its policy says.
+        policy: Verdict,
     },
+}
+
+/// What the policies that were looked at say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing, or there is no policy.
+    #[default]
+    Silent,
+    /// A statement allows it, and none denies it.
+    Allowed,
+    /// A statement denies it.
+    Denied,
 }
 
 /// The answer.
@@ -178,18 +73,26 @@ pub enum Decision {
 
 /// Decides whether `principal` may perform `action` on `resource`.
 ///
-/// The operator may do everything. An account may do everything to what it owns, may list its own
-/// buckets and make new ones. Nobody else may do anything.
+/// What the bucket's policy denies is denied to everybody. Else the operator may do everything, an
+/// account may do everything to what it owns, may list its own buckets and make new ones, and
+/// anybody may do what the bucket's policy allows. Nobody else may do anything. Only the owner and
+/// the operator may look at and change the policy whatever it says.
 pub fn authorize(principal: &Principal, action: Action, resource: &Resource) -> Decision {
-    let Some(account) = principal.account() else {
-        return Decision::Deny;
-    };
+    let account = principal.account();
     let allowed = match (action, resource) {
+        (_, Resource::Bucket { owner, policy }) => {
+            let is_at_home = principal.is_root() || account == Some(*owner);
+            match policy {
+                Verdict::Denied => is_at_home && action.is_of_policy(),
+                Verdict::Allowed => action != Action::Administer,
+                Verdict::Silent => {
+                    is_at_home && (action != Action::Administer || principal.is_root())
+                }
+            }
+        }
         _ if principal.is_root() => true,
-        (Action::Administer, _) => false,
-        (Action::ListAllMyBuckets | Action::CreateBucket, Resource::Service) => true,
+        (Action::ListAllMyBuckets | Action::CreateBucket, Resource::Service) => account.is_some(),
         (_, Resource::Service) => false,
-        (_, Resource::Bucket { owner }) => *owner == account,
     };
     if allowed { Decision::Allow } else { Decision::Deny }
 }
@@ -202,7 +105,11 @@ mod tests {
         Principal::Account { account: AccountId(id), access_key_id: format!("key{id}") }
     }
 
-    const MINE: Resource = Resource::Bucket { owner: AccountId(2) };
+    const fn mine(policy: Verdict) -> Resource {
+        Resource::Bucket { owner: AccountId(2), policy }
+    }
+
+    const MINE: Resource = mine(Verdict::Silent);
 
     #[test]
     fn owner_may_use_what_it_owns_and_nobody_else_may() {
@@ -240,5 +147,34 @@ mod tests {
             assert_eq!(authorize(&account(2), action, &Resource::Service), Decision::Allow);
         }
         assert_eq!(authorize(&account(2), Action::GetObject, &Resource::Service), Decision::Deny);
+    }
+
+    #[test]
+    fn what_a_policy_denies_is_denied_to_owner_and_operator() {
+        let denied = mine(Verdict::Denied);
+        for principal in [account(2), account(AccountId::ROOT.0), account(3), Principal::Anonymous]
+        {
+            assert_eq!(authorize(&principal, Action::GetObject, &denied), Decision::Deny);
+        }
+    }
+
+    #[test]
+    fn owner_and_operator_cannot_be_locked_out_of_the_policy() {
+        let denied = mine(Verdict::Denied);
+        for action in [Action::GetBucketPolicy, Action::PutBucketPolicy, Action::DeleteBucketPolicy]
+        {
+            for at_home in [account(2), account(AccountId::ROOT.0)] {
+                assert_eq!(authorize(&at_home, action, &denied), Decision::Allow);
+            }
+            assert_eq!(authorize(&account(3), action, &denied), Decision::Deny);
+        }
+    }
+
+    #[test]
+    fn what_a_policy_allows_is_allowed_to_strangers() {
+        let allowed = mine(Verdict::Allowed);
+        assert_eq!(authorize(&Principal::Anonymous, Action::GetObject, &allowed), Decision::Allow);
+        assert_eq!(authorize(&account(3), Action::GetObject, &allowed), Decision::Allow);
+        assert_eq!(authorize(&account(3), Action::Administer, &allowed), Decision::Deny);
     }
 }

@@ -1,7 +1,7 @@
 //! Accounts, access keys, and the decision who may do what.
 //!
-//! Owns [`Directory`], the accounts and access keys kept in the metadata store, and [`authorize()`],
-//! a pure function.
+//! Owns [`Directory`], the accounts and access keys kept in the metadata store, [`Policy`], the
+//! policies of buckets, and [`authorize()`], a pure function.
 //!
 //! Invariants:
 //! - deny by default: what nothing allows is refused;
@@ -10,19 +10,25 @@
 //! - an account that owns buckets cannot be deleted.
 //!
 //! Deliberately absent: HTTP, signatures (edges verify them with the secrets given out here),
-//! policies and groups (not built yet).
+//! policies of users, groups and roles (not built yet).
 
+mod action;
 mod authorize;
 mod directory;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod names;
+mod policy;
 mod record;
 
-pub use authorize::{Action, Decision, Principal, Resource, authorize};
+pub use action::{Action, Level};
+pub use authorize::{Decision, Principal, Resource, Verdict, authorize};
 pub use directory::{
     AccessKey, Account, CreateAccessKeyError, CreateAccountError, Credentials, DeleteAccountError,
     Directory, DirectoryDeps, ImportedKey, ListError, NewAccessKey, OpenDirectoryError,
     ResolveError, RevokeAccessKeyError, RootCredentials, Secret, canonical_id,
 };
 pub use names::{InvalidName, validate_access_key_id, validate_secret, validate_user_name};
+pub use policy::{
+    Malformed, POLICY_LEN_BYTES_MAX, Policy, PolicyContext, PolicyPrincipal, PolicyRequest,
+};

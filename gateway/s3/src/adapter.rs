@@ -13,10 +13,11 @@
 //! - the adapter's own operations are unreachable: its access check refuses all but forms;
 //! - the client chooses no operation but by what the signature covers (`x-id` is ignored).
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use futures::StreamExt as _;
-use gateway_iam::{Action, Decision, Directory, Principal, Resource, authorize};
+use gateway_iam::{Action, Decision, Directory, PolicyContext, Principal, Resource, authorize};
+use gateway_meta::AccountId;
 use gateway_object::Bucket;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use parking_lot::Mutex;
@@ -32,13 +33,15 @@ use s3s::{
 use crate::{
     answer::{Answer, AnswerBody},
     asked::Asked,
+    authorization::{self, Evidence, Needs, Rules, needs},
     body::{BodySlot, Payload, is_signed_stream, promises_checksum},
-    call::{Call, Gateway, allow, check_owner},
+    call::{Call, Gateway, Origin, check_owner},
     error::{Code, ErrorPlace, Failure, Outcome},
     header as request_header,
     operation::{self, Operation, Shape},
-    ops::{self, object_read::OVERRIDES},
+    ops::{self, object_read::OVERRIDES, payment},
     query::Query,
+    sig_v2::SignedBy,
     target::{self, Domains, Target},
     telemetry::Findings,
 };
@@ -56,6 +59,8 @@ pub(crate) struct Context {
     pub(crate) findings: Arc<Findings>,
     /// Whether the connection is encrypted.
     pub(crate) secure: bool,
+    /// The client's address.
+    pub(crate) peer: IpAddr,
     /// The path as it came.
     pub(crate) path: Arc<str>,
 }
@@ -211,6 +216,7 @@ pub(crate) fn rendered(answer: Outcome<Answer>, context: &Context, head: bool) -
             (answer.status, headers, body)
         }
         Err(failure) => {
+            let _ = context.findings.error_code.set(failure.code().name().to_owned());
             let place = ErrorPlace {
                 resource: &context.path,
                 request_id: &context.request_id,
@@ -236,14 +242,15 @@ pub(crate) fn rendered(answer: Outcome<Answer>, context: &Context, head: bool) -
 impl Adapter {
     /// Answers a request whose signature, if any, is verified.
     async fn verified(&self, request: S3Request<Body>, context: &Context) -> Outcome<Answer> {
-        let principal = self.principal(request.credentials.as_ref(), context)?;
+        let signed_by = request.extensions.get().map(|SignedBy(access_key)| access_key.as_str());
+        let principal = self.principal(signed_by.or(access_key(&request.credentials)), context)?;
         let query = Query::parse(request.uri.query())?;
         let headers = effective_headers(request.headers, &query)?;
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let target = target::find(&self.domains, host, request.uri.path())?;
-        let Some(account) = principal.account() else {
-            return Err(anonymous(&query));
-        };
+        if principal == Principal::Anonymous {
+            check_anonymous(&headers, &query)?;
+        }
         let shape = Shape {
             method: &request.method,
             target: &target,
@@ -252,7 +259,13 @@ impl Adapter {
         };
         let operation = operation::route(shape, &query)?;
         let _ = context.findings.operation.set(operation.name());
-        let bucket = self.authorize(&principal, operation, &target, &headers).await?;
+        let from = Origin { peer: context.peer, secure: context.secure };
+        let evidence = Evidence::of(&headers, &query, from);
+        let needs = needs(operation, &headers, &query);
+        let key = Some(target.key()).filter(|key| !key.is_empty());
+        let admitted = self.admit(&principal, operation, &target, key, &needs, &evidence).await?;
+        let charged = admitted.is_charged(&principal, &headers)?;
+        let veil = Veil::of(&principal, &admitted);
         let payload = match is_signed_stream(&headers) {
             true => Payload::Verified {
                 stream: request.input.boxed(),
@@ -262,16 +275,24 @@ impl Adapter {
         };
         let call = Call {
             gateway: &self.gateway,
+            account: admitted.account,
             principal,
-            account,
+            from,
+            rules: admitted.rules,
             origin: origin(host, context),
             headers,
             query,
             target,
-            bucket,
+            bucket: admitted.bucket,
+            findings: Arc::clone(&context.findings),
             payload: Mutex::new(Some(payload)),
         };
-        ops::perform(operation, call).await
+        let mut answer =
+            ops::perform(operation, call).await.map_err(|failure| veil.over(failure))?;
+        if charged {
+            payment::tell(&mut answer)?;
+        }
+        Ok(answer)
     }
 
     /// Stores a form's file; the adapter has verified signature and policy.
@@ -280,11 +301,8 @@ impl Adapter {
         request: S3Request<PostObjectInput>,
         context: &Context,
     ) -> Outcome<Answer> {
-        let principal = self.principal(request.credentials.as_ref(), context)?;
+        let principal = self.principal(access_key(&request.credentials), context)?;
         let _ = context.findings.operation.set(Operation::PostObject.name());
-        let Some(account) = principal.account() else {
-            return Err(Failure::new(Code::AccessDenied));
-        };
         let query = Query::parse(request.uri.query())?;
         let target = Target::Bucket { bucket: request.input.bucket.clone() };
         let shape = Shape { method: &request.method, target: &target, copies: false, form: true };
@@ -294,36 +312,67 @@ impl Adapter {
         }
         let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let origin = origin(host, context);
-        let content_type = request.headers.get(header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let form = ops::Form::read(request.input, content_type, &context.body.kept())?;
-        let bucket = self.authorize(&principal, operation, &target, &form.headers).await?;
+        let text = |name: HeaderName| {
+            let value = request.headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default()
+        };
+        let start = context.body.kept();
+        let form = ops::Form::read(request.input, text(header::CONTENT_TYPE), &start)?;
+        let from = Origin { peer: context.peer, secure: context.secure };
+        let mut evidence = Evidence::of(&form.headers, &query, from);
+        evidence.form = true;
+        let about_form = |facts: &mut PolicyContext| {
+            facts.add_if("aws:Referer", Some(text(header::REFERER)).filter(|it| !it.is_empty()));
+            facts.add_if(
+                "aws:UserAgent",
+                Some(text(header::USER_AGENT)).filter(|it| !it.is_empty()),
+            );
+            if let Some(tags) = &form.tags {
+                authorization::tag_facts(facts, tags);
+            }
+        };
+        evidence.more = Some(&about_form);
+        let mut needs = needs(operation, &form.headers, &query);
+        if form.tags.is_some() {
+            needs.actions.push(Action::PutObjectTagging);
+        }
+        let key = Some(form.key.as_str());
+        let admitted = self.admit(&principal, operation, &target, key, &needs, &evidence).await?;
+        let charged = admitted.is_charged(&principal, &form.headers)?;
         let call = Call {
             gateway: &self.gateway,
+            account: admitted.account,
             principal,
-            account,
+            from,
+            rules: admitted.rules,
             headers: form.headers,
             query,
             target,
             origin,
-            bucket,
+            bucket: admitted.bucket,
+            findings: Arc::clone(&context.findings),
             payload: Mutex::new(Some(form.payload)),
         };
-        ops::post_object(call, form.key, form.tags).await
+        let mut answer = ops::post_object(call, form.key, form.tags).await?;
+        if charged {
+            payment::tell(&mut answer)?;
+        }
+        Ok(answer)
     }
 
-    fn principal(
-        &self,
-        credentials: Option<&Credentials>,
-        context: &Context,
-    ) -> Outcome<Principal> {
-        let Some(credentials) = credentials else {
+    /// Who the key is, by which the signature was verified.
+    fn principal(&self, access_key: Option<&str>, context: &Context) -> Outcome<Principal> {
+        let Some(id) = access_key else {
             return Ok(Principal::Anonymous);
         };
-        let id = &credentials.access_key;
-        let _ = context.findings.access_key_id.set(id.clone());
+        let _ = context.findings.access_key_id.set(id.to_owned());
         match self.gateway.directory.resolve(id) {
-            Ok(Some(found)) => Ok(found.principal),
+            Ok(Some(found)) => {
+                if let Some(account) = found.principal.account() {
+                    let _ = context.findings.account.set(account);
+                }
+                Ok(found.principal)
+            }
             // Revoked since the signature was verified.
             Ok(None) => Err(Failure::new(Code::AccessDenied)),
             Err(error) => {
@@ -334,37 +383,113 @@ impl Adapter {
     }
 
     /// Allows the operation, and finds the bucket it works on.
-    async fn authorize(
+    async fn admit(
         &self,
         principal: &Principal,
         operation: Operation,
         target: &Target,
-        headers: &HeaderMap,
-    ) -> Outcome<Option<Arc<Bucket>>> {
+        key: Option<&str>,
+        needs: &Needs,
+        evidence: &Evidence<'_>,
+    ) -> Outcome<Admitted> {
         if operation.is_on_service() {
+            let account = principal.account().ok_or(Code::AccessDenied)?;
             return match authorize(principal, operation.action(), &Resource::Service) {
-                Decision::Allow => Ok(None),
+                Decision::Allow => Ok(Admitted { account, bucket: None, rules: None }),
                 Decision::Deny => Err(Failure::new(Code::AccessDenied)),
             };
         }
         let bucket = self.gateway.service.bucket(target.bucket()).await?;
-        allow(principal, operation.action(), bucket.owner)?;
-        if operation.action() == Action::PutObject && headers.contains_key("x-amz-tagging") {
-            allow(principal, Action::PutObjectTagging, bucket.owner)?;
+        let rules = Rules::of(&self.gateway, principal, &bucket, key, evidence).await?;
+        // What the body says is judged where it is read.
+        if !needs.in_body || rules.is_none() {
+            for action in &needs.actions {
+                authorization::judge(principal, *action, &bucket, key, rules.as_ref())?;
+            }
         }
-        check_owner(headers, "x-amz-expected-bucket-owner", bucket.owner)?;
-        Ok(Some(bucket))
+        if *principal == Principal::Anonymous {
+            check_has_account(operation)?;
+        }
+        check_owner(evidence.headers, "x-amz-expected-bucket-owner", bucket.owner)?;
+        let rules = rules.map(Arc::new);
+        Ok(Admitted { account: bucket.owner, bucket: Some(bucket), rules })
     }
 }
 
-/// What a request without a signature is told.
-fn anonymous(query: &Query) -> Failure {
-    if OVERRIDES.iter().any(|(parameter, _)| query.has(parameter)) {
-        return Failure::invalid_request(
-            "Request specific response headers cannot be used for anonymous GET requests.",
-        );
+fn access_key(credentials: &Option<Credentials>) -> Option<&str> {
+    credentials.as_ref().map(|credentials| credentials.access_key.as_str())
+}
+
+/// A request that was let in.
+struct Admitted {
+    /// Whose what is written becomes.
+    account: AccountId,
+    bucket: Option<Arc<Bucket>>,
+    rules: Option<Arc<Rules>>,
+}
+
+impl Admitted {
+    /// Whether who asks pays for it.
+    fn is_charged(&self, principal: &Principal, headers: &HeaderMap) -> Outcome<bool> {
+        let Some(bucket) = &self.bucket else { return Ok(false) };
+        payment::is_charged(bucket, principal.account(), headers)
     }
-    Failure::new(Code::AccessDenied)
+}
+
+/// Hides what is not there from those who may not list the bucket, as S3 does.
+struct Veil {
+    over_keys: bool,
+    over_versions: bool,
+}
+
+impl Veil {
+    fn of(principal: &Principal, admitted: &Admitted) -> Self {
+        // Without a policy only those get here who may list.
+        let hides = |action: Action| match (&admitted.bucket, &admitted.rules) {
+            (Some(bucket), Some(rules)) => {
+                authorization::judge(principal, action, bucket, None, Some(rules)).is_err()
+            }
+            _ => false,
+        };
+        Self {
+            over_keys: hides(Action::ListBucket),
+            over_versions: hides(Action::ListBucketVersions),
+        }
+    }
+
+    fn over(&self, failure: Failure) -> Failure {
+        match failure.code() {
+            Code::NoSuchKey if self.over_keys => Code::AccessDenied.into(),
+            Code::NoSuchVersion if self.over_versions => Code::AccessDenied.into(),
+            _ => failure,
+        }
+    }
+}
+
+/// Refuses what nobody may ask for without a signature.
+fn check_anonymous(headers: &HeaderMap, query: &Query) -> Outcome<()> {
+    if OVERRIDES.iter().any(|(parameter, _)| query.has(parameter)) {
+        return Err(Failure::invalid_request(
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        ));
+    }
+    // There is nothing that its chunks could be signed with.
+    match is_signed_stream(headers) {
+        true => Err(Failure::new(Code::AccessDenied)),
+        false => Ok(()),
+    }
+}
+
+/// Refuses operations that S3 wants an account for.
+fn check_has_account(operation: Operation) -> Outcome<()> {
+    use Operation as O;
+    let what = match operation {
+        O::CreateMultipartUpload => "initiate multipart uploads",
+        O::CopyObject | O::UploadPartCopy => "copy objects",
+        _ => return Ok(()),
+    };
+    let message = format!("Anonymous users cannot {what}. Please authenticate.");
+    Err(Failure::with_message(Code::AccessDenied, message))
 }
 
 /// The headers, and those that a presigned URL carries in its signed query, as SDKs put them
@@ -448,9 +573,18 @@ mod tests {
 
     #[test]
     fn anonymous_requests_may_not_override_headers() {
-        let told = |query| anonymous(&Query::parse(Some(query)).unwrap()).code();
-        assert_eq!(told("response-expires=x"), Code::InvalidRequest);
-        assert_eq!(told("versionId=null"), Code::AccessDenied);
+        let told = |query| check_anonymous(&HeaderMap::new(), &Query::parse(Some(query)).unwrap());
+        assert_eq!(told("response-expires=x").unwrap_err().code(), Code::InvalidRequest);
+        assert!(told("versionId=null").is_ok());
+    }
+
+    #[test]
+    fn what_needs_an_account_is_refused_without_one() {
+        for operation in [Operation::CreateMultipartUpload, Operation::CopyObject] {
+            let failure = check_has_account(operation).unwrap_err();
+            assert_eq!(failure.code(), Code::AccessDenied);
+        }
+        assert!(check_has_account(Operation::PutObject).is_ok());
     }
 
     #[test]

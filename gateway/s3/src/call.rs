@@ -1,21 +1,25 @@
 //! One verified request, as operations see it.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use gateway_iam::{Action, Decision, Directory, Principal, Resource, authorize, canonical_id};
+use gateway_iam::{Action, Directory, PolicyContext, Principal, canonical_id};
 use gateway_meta::{AccountId, UploadId, VersionId};
 use gateway_object::{Bucket, ObjectRef, ObjectService, UploadRef};
 use http::HeaderMap;
+use node_proto::Clock;
 use parking_lot::Mutex;
 
 use crate::{
+    authorization::{self, Evidence, Policies, Rules},
     body::{self, Payload},
     config::S3EdgeConfig,
     convert,
     error::{Code, Failure, Outcome},
     header,
+    ops::payment,
     query::Query,
     target::Target,
+    telemetry::Findings,
 };
 
 /// What operations work with.
@@ -26,16 +30,34 @@ pub(crate) struct Gateway {
     pub(crate) directory: Arc<Directory>,
     /// The operator's settings.
     pub(crate) config: S3EdgeConfig,
+    /// What conditions of policies are dated by.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Policies of buckets that were parsed.
+    pub(crate) policies: Policies,
+}
+
+/// Where a request came from, as policies look at it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The client's address.
+    pub(crate) peer: IpAddr,
+    /// Whether the connection is encrypted.
+    pub(crate) secure: bool,
 }
 
 /// One request whose signature is verified and whose operation is allowed.
 pub(crate) struct Call<'a> {
     /// What operations work with.
     pub(crate) gateway: &'a Gateway,
-    /// Who asks; never anonymous.
+    /// Who asks.
     pub(crate) principal: Principal,
-    /// The account that asks.
+    /// The account that what is written belongs to: the bucket's owner, whoever writes; where there
+    /// is no bucket yet, the account that asks.
     pub(crate) account: AccountId,
+    /// Where the request came from.
+    pub(crate) from: Origin,
+    /// What the bucket's policy is judged with, where it has one.
+    pub(crate) rules: Option<Arc<Rules>>,
     /// The headers, those of a presigned URL's query included.
     pub(crate) headers: HeaderMap,
     /// The query.
@@ -44,6 +66,8 @@ pub(crate) struct Call<'a> {
     pub(crate) target: Target,
     /// Scheme and host that the client used, for `Location`.
     pub(crate) origin: String,
+    /// What telemetry wants to know.
+    pub(crate) findings: Arc<Findings>,
     /// The bucket, for operations on an existing one.
     pub(crate) bucket: Option<Arc<Bucket>>,
     /// The body, until it is taken. Behind a lock only because a body may move between threads but
@@ -113,31 +137,86 @@ impl Call<'_> {
         body::read_document(payload, &self.headers, max_bytes).await
     }
 
-    /// Whether something else than the operation itself is allowed on the bucket addressed.
-    pub(crate) fn allows(&self, action: Action) -> bool {
-        let owner = self.bucket.as_ref().map(|bucket| bucket.owner);
-        owner.is_some_and(|owner| allow(&self.principal, action, owner).is_ok())
+    /// The account that asks; the bucket's owner for those without credentials.
+    pub(crate) fn caller(&self) -> AccountId {
+        self.principal.account().unwrap_or(self.account)
     }
 
-    /// Allows an action on another bucket than the one addressed, and finds that bucket.
+    /// Whether something else than the operation itself is allowed on what is addressed.
+    pub(crate) fn allows(&self, action: Action) -> bool {
+        self.allow_with(action, |_| {}).is_ok()
+    }
+
+    /// Allows an action on what is addressed, given what the body says.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub(crate) fn allow_with(
+        &self,
+        action: Action,
+        add: impl FnOnce(&mut PolicyContext),
+    ) -> Outcome<()> {
+        let bucket = self.bucket.as_ref().ok_or(Code::InternalError)?;
+        let action = match self.query.has("versionId") {
+            true => action.on_version(),
+            false => action,
+        };
+        let key = Some(self.target.key()).filter(|key| !key.is_empty());
+        let rules = self.rules.as_ref().map(|rules| rules.with(add));
+        authorization::judge(&self.principal, action, bucket, key, rules.as_ref())
+    }
+
+    /// Allows an action on an object of the bucket addressed that the body names.
+    ///
+    /// # Errors
+    /// `AccessDenied`, faults.
+    pub(crate) async fn allow_on(
+        &self,
+        action: Action,
+        key: &str,
+        version: Option<&str>,
+    ) -> Outcome<()> {
+        let bucket = self.bucket.as_ref().ok_or(Code::InternalError)?;
+        let action = if version.is_some() { action.on_version() } else { action };
+        let rules = match &self.rules {
+            None => None,
+            Some(rules) => {
+                let rules = rules.with(|context| context.add_if("s3:VersionId", version));
+                Some(rules.on(self.gateway, &bucket.name, key, version).await?)
+            }
+        };
+        authorization::judge(&self.principal, action, bucket, Some(key), rules.as_ref())
+    }
+
+    /// Allows reading the source of a copy, in whichever bucket. Tells whether the caller may also
+    /// know that there is none.
     ///
     /// # Errors
     /// `AccessDenied`, `NoSuchBucket`, faults.
-    pub(crate) async fn allow_elsewhere(&self, action: Action, bucket: &str) -> Outcome<()> {
-        let record = self.gateway.service.bucket(bucket).await?;
-        allow(&self.principal, action, record.owner)?;
-        check_owner(&self.headers, "x-amz-source-expected-bucket-owner", record.owner)
-    }
-}
-
-/// Refuses what nothing allows.
-///
-/// # Errors
-/// `AccessDenied`.
-pub(crate) fn allow(principal: &Principal, action: Action, owner: AccountId) -> Outcome<()> {
-    match authorize(principal, action, &Resource::Bucket { owner }) {
-        Decision::Allow => Ok(()),
-        Decision::Deny => Err(Failure::new(Code::AccessDenied)),
+    pub(crate) async fn allow_source(
+        &self,
+        source: &ObjectRef,
+        version: Option<VersionId>,
+    ) -> Outcome<bool> {
+        let bucket = self.gateway.service.bucket(&source.bucket).await?;
+        payment::is_charged(&bucket, self.principal.account(), &self.headers)?;
+        let evidence = Evidence::of(&self.headers, &self.query, self.from);
+        let (key, who) = (Some(source.key.as_str()), &self.principal);
+        let rules = Rules::of(self.gateway, who, &bucket, None, &evidence).await?;
+        let rules = match rules {
+            None => None,
+            Some(rules) => {
+                let version = version.map(|version| version.to_string());
+                let rules = rules.with(|context| context.add_if("s3:VersionId", version.clone()));
+                let version = version.as_deref();
+                Some(rules.on(self.gateway, &bucket.name, &source.key, version).await?)
+            }
+        };
+        let named = |action: Action| if version.is_some() { action.on_version() } else { action };
+        let rules = rules.as_ref();
+        authorization::judge(who, named(Action::GetObject), &bucket, key, rules)?;
+        check_owner(&self.headers, "x-amz-source-expected-bucket-owner", bucket.owner)?;
+        Ok(authorization::judge(who, Action::ListBucket, &bucket, None, rules).is_ok())
     }
 }
 

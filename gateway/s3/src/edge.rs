@@ -74,13 +74,17 @@ impl S3Edge {
             clock,
             header_len_bytes_max: config.header_len_bytes_max,
         };
+        let inner = adapter_config(&config, SKEW_MAX_SECONDS);
+        let mut forms = adapter_config(&config, FORM_AGE_SECONDS_MAX);
+        forms.enable_sig_v2 = config.allow_signature_v2;
         let front = Front {
             exchanges: Arc::new(exchanges),
-            inner: service_of(&adapter, &directory, &config, SKEW_MAX_SECONDS),
-            forms: service_of(&adapter, &directory, &config, FORM_AGE_SECONDS_MAX),
+            inner: service_of(&adapter, &directory, inner),
+            forms: service_of(&adapter, &directory, forms),
             gateway,
             domains,
             region: config.region.clone(),
+            allow_signature_v2: config.allow_signature_v2,
             pace: config.pace(),
         };
         Self { front: Arc::new(front), config }
@@ -109,16 +113,8 @@ impl S3Edge {
     }
 }
 
-/// An adapter that lets signatures be `skew_seconds` old.
-fn service_of(
-    adapter: &Adapter,
-    directory: &Arc<Directory>,
-    config: &S3EdgeConfig,
-    skew_seconds: u32,
-) -> S3Service {
+fn service_of(adapter: &Adapter, directory: &Arc<Directory>, settings: S3Config) -> S3Service {
     let mut builder = S3ServiceBuilder::new(adapter.clone());
-    let mut settings = adapter_config(config);
-    settings.presigned_url_max_skew_time_secs = skew_seconds;
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(settings))));
     builder.set_auth(Secrets(Arc::clone(directory)));
     builder.set_access(OnlyForms);
@@ -128,8 +124,10 @@ fn service_of(
     builder.build()
 }
 
-fn adapter_config(config: &S3EdgeConfig) -> S3Config {
+/// Settings of an adapter that lets signatures be `skew_seconds` old.
+fn adapter_config(config: &S3EdgeConfig, skew_seconds: u32) -> S3Config {
     let mut settings = S3Config::default();
+    settings.presigned_url_max_skew_time_secs = skew_seconds;
     settings.xml_max_body_size = config.document_len_bytes_max;
     settings.post_object_max_file_size = OBJECT_LEN_BYTES_MAX;
     // Bodies pass the adapter by, and the service bounds them.
@@ -142,6 +140,7 @@ fn adapter_config(config: &S3EdgeConfig) -> S3Config {
     settings.sig_v4_allowed_services = vec!["s3".to_owned()];
     // Forms carry their scope where only the adapter looks.
     settings.expected_region = Region::new(config.region.as_str().into()).ok();
+    // Outside forms, signatures of version 2 are verified before the adapter.
     settings.enable_sig_v2 = false;
     settings.operation_id_routing = false;
     settings

@@ -19,6 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use gateway_object::ObjectService;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header,
     request::Parts,
@@ -29,12 +30,14 @@ use node_proto::{Clock, UnixMillis};
 use s3s::Body;
 
 use crate::{
+    access_line::{self, Encryption},
     adapter::{Context, rendered},
     answer::Answer,
     body::BodySlot,
     convert,
     error::{Code, ErrorPlace, Failure, Outcome},
     request_id::RequestIds,
+    target::Target,
     telemetry::{Findings, Report},
 };
 
@@ -61,6 +64,8 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// Whether the connection is encrypted.
     pub(crate) secure: bool,
+    /// How, where it is known.
+    pub(crate) encryption: Option<Encryption>,
 }
 
 /// What the exchanges of every port have in common.
@@ -78,6 +83,7 @@ pub(crate) struct Exchange {
     /// What the layers below are told.
     pub(crate) context: Context,
     report: Report,
+    encryption: Option<Encryption>,
     head: bool,
     waits: bool,
     persists: bool,
@@ -103,10 +109,24 @@ impl Exchanges {
         Exchange {
             context,
             report,
+            encryption: peer.encryption,
             head: parts.method == Method::HEAD,
             waits: has_body && parts.headers.contains_key(header::EXPECT),
             persists: parts.version == Version::HTTP_11,
         }
+    }
+
+    /// Has the answer told in the access log of the bucket that is addressed, if it has one.
+    pub(crate) async fn log(
+        &self,
+        exchange: &mut Exchange,
+        service: &ObjectService,
+        parts: &Parts,
+        target: &Target,
+    ) {
+        let encryption = exchange.encryption;
+        let entry = access_line::Entry::of(service, self.now(), parts, target, encryption);
+        exchange.report.logged = entry.await;
     }
 
     /// The time.
@@ -144,7 +164,7 @@ impl Exchanges {
         exchange: Exchange,
         mut response: Response<Body>,
     ) -> Response<ReportedBody> {
-        let Exchange { context, report, head, waits, persists } = exchange;
+        let Exchange { context, report, head, waits, persists, encryption: _ } = exchange;
         if head {
             *response.body_mut() = Body::empty();
         }
@@ -225,6 +245,7 @@ fn report(parts: &Parts, peer: SocketAddr, context: &Context) -> Report {
     Report {
         started: Instant::now(),
         request_id: context.request_id.to_string(),
+        host_id: Arc::clone(&context.host_id),
         peer,
         method: parts.method.to_string(),
         path: context.path.to_string(),
@@ -234,6 +255,9 @@ fn report(parts: &Parts, peer: SocketAddr, context: &Context) -> Report {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         sent_bytes: 0,
         whole: false,
+        answered: None,
+        object_len_bytes: None,
+        logged: None,
     }
 }
 
@@ -243,6 +267,16 @@ fn finish(
     mut report: Report,
 ) -> Response<ReportedBody> {
     report.status = response.status();
+    report.answered = Some(Instant::now());
+    if report.logged.is_some() {
+        report.object_len_bytes =
+            access_line::object_len(response.status().as_u16(), response.headers());
+        // Pages of websites tell their error there.
+        if let Some(Ok(code)) = response.headers().get("x-amz-error-code").map(HeaderValue::to_str)
+        {
+            let _ = report.findings.error_code.set(code.to_owned());
+        }
+    }
     let (mut parts, inner) = response.into_parts();
     name_request(&mut parts.headers, context);
     Response::from_parts(parts, ReportedBody { inner, report })

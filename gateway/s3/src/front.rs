@@ -17,12 +17,13 @@ use crate::{
     adapter::{Context, Ours, is_form},
     body::is_signed_stream,
     call::Gateway,
-    claim::{self, Claim},
+    claim::{self, Accepts, Claim},
     cors::{self, Crossing},
     error::{self, Code, ErrorPlace, Failure, Outcome},
     exchange::{self, BoxError, Exchanges, Peer, ReportedBody, is_error},
-    explain::{Claims, explain_form},
+    explain::{Claims, explain_form, unknown_key},
     port::Answers,
+    sig_v2::{self, Presented},
     stall::PaceLimits,
     target::{self, Domains, Target},
     xml,
@@ -50,6 +51,8 @@ pub(crate) struct Front {
     pub(crate) domains: Domains,
     /// The region that signatures must be for.
     pub(crate) region: String,
+    /// Whether signatures of version 2 are looked at.
+    pub(crate) allow_signature_v2: bool,
     /// How slowly a body may arrive.
     pub(crate) pace: PaceLimits,
 }
@@ -60,7 +63,11 @@ impl Answers for Front {
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
-        let exchange = self.exchanges.begin(&parts, body, peer);
+        let mut exchange = self.exchanges.begin(&parts, body, peer);
+        if let Ok(target) = self.target(&parts) {
+            let service = &self.gateway.service;
+            self.exchanges.log(&mut exchange, service, &parts, &target).await;
+        }
         let context = &exchange.context;
         let crossing = Crossing::of(&parts.method, &parts.headers);
         let crossing = crossing.zip(self.target(&parts).ok());
@@ -93,7 +100,31 @@ impl Front {
         if form && !parts.headers.contains_key(header::CONTENT_LENGTH) {
             return Err(Failure::new(Code::MissingContentLength));
         }
-        claim::check(Claim { headers: &parts.headers, query: parts.uri.query() }, &self.region)
+        let accepts = Accepts { region: &self.region, version_2: self.allow_signature_v2 };
+        claim::check(Claim { headers: &parts.headers, query: parts.uri.query() }, accepts)
+    }
+
+    /// Verifies a signature of version 2 where those are allowed. The adapter verifies all others.
+    fn verify_version_2(&self, parts: &mut Parts) -> Outcome<()> {
+        if !self.allow_signature_v2 || is_form(&parts.method, &parts.headers) {
+            return Ok(());
+        }
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let bucket = host.and_then(|host| self.domains.bucket_of(host));
+        let Some(presented) = Presented::read(parts, bucket.as_deref(), self.exchanges.now())?
+        else {
+            return Ok(());
+        };
+        let found = self.gateway.directory.resolve(presented.access_key());
+        let credentials = found.map_err(|error| {
+            tracing::error!(%error, "an access key cannot be looked up");
+            Failure::new(Code::ServiceUnavailable)
+        })?;
+        let credentials = credentials.ok_or_else(|| unknown_key(presented.access_key()))?;
+        let signed_by = presented.verify(credentials.secret.expose())?;
+        sig_v2::strip(parts);
+        parts.extensions.insert(signed_by);
+        Ok(())
     }
 
     fn target(&self, parts: &Parts) -> Outcome<Target> {
@@ -111,6 +142,9 @@ impl Front {
     }
 
     async fn pass_on(&self, mut parts: Parts, context: &Context) -> Response<Body> {
+        if let Err(failure) = self.verify_version_2(&mut parts) {
+            return respond(&failure, context);
+        }
         parts.extensions.insert(context.clone());
         let form = is_form(&parts.method, &parts.headers);
         if form {
@@ -164,6 +198,7 @@ fn place(context: &Context) -> ErrorPlace<'_> {
 }
 
 fn respond(failure: &Failure, context: &Context) -> Response<Body> {
+    let _ = context.findings.error_code.set(failure.code().name().to_owned());
     let mut response = Response::new(Body::from(failure.document(&place(context))));
     *response.status_mut() = failure.code().status();
     *response.headers_mut() = failure.headers().clone();
@@ -201,6 +236,7 @@ async fn translate(
         ("InternalError" | "ServiceUnavailable", _) => (code, Code::InternalError.message().into()),
         _ => (code, message.to_owned()),
     };
+    let _ = context.findings.error_code.set(code.to_owned());
     let document = error::document(code, &message, &[], &place(context));
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, APPLICATION_XML);

@@ -23,6 +23,7 @@
 //! Deliberately absent: what S3 means (`gateway-object`), who may do what (`gateway-iam`), bytes at
 //! rest.
 
+mod access_line;
 mod adapter;
 mod answer;
 mod asked;
@@ -50,6 +51,7 @@ mod port;
 mod query;
 mod range;
 mod request_id;
+mod sig_v2;
 mod sse;
 mod stall;
 mod target;

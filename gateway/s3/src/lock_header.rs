@@ -78,16 +78,31 @@ pub(crate) fn wants_digest(lock: &ObjectLock, declared: &ExpectedDigests) -> Out
 /// # Errors
 /// `InvalidArgument` when the header is repeated.
 pub(crate) fn bypasses_governance(call: &Call<'_>) -> Outcome<bool> {
-    let asked = header::text(&call.headers, "x-amz-bypass-governance-retention")?
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    Ok(asked && call.allows(Action::BypassGovernanceRetention))
+    Ok(asks_to_bypass(&call.headers)? && call.allows(Action::BypassGovernanceRetention))
 }
 
-/// Tells what keeps a version from being deleted.
+/// Whether the client says that retention in governance mode shall not count.
+///
+/// # Errors
+/// `InvalidArgument` when the header is repeated.
+pub(crate) fn asks_to_bypass(headers: &HeaderMap) -> Outcome<bool> {
+    let asked = header::text(headers, "x-amz-bypass-governance-retention")?;
+    Ok(asked.is_some_and(|value| value.eq_ignore_ascii_case("true")))
+}
+
+/// Tells what keeps a version from being deleted to those who may know.
 ///
 /// # Errors
 /// None; the values are plain.
-pub(crate) fn tell(lock: &ObjectLock, answer: &mut Answer) -> Outcome<()> {
+pub(crate) fn tell(call: &Call<'_>, lock: &ObjectLock, answer: &mut Answer) -> Outcome<()> {
+    let known = ObjectLock {
+        retention: lock.retention.filter(|_| call.allows(Action::GetObjectRetention)),
+        legal_hold: lock.legal_hold.filter(|_| call.allows(Action::GetObjectLegalHold)),
+    };
+    show(&known, answer)
+}
+
+fn show(lock: &ObjectLock, answer: &mut Answer) -> Outcome<()> {
     if let Some(Retention { mode, until }) = lock.retention {
         answer.set(MODE, mode_name(mode))?;
         answer.set(UNTIL, &convert::iso_8601(until))?;
@@ -145,7 +160,7 @@ mod tests {
         let lock = lock(&asked).unwrap();
         assert_eq!(lock.legal_hold, Some(false));
         let mut answer = Answer::empty(http::StatusCode::OK);
-        tell(&lock, &mut answer).unwrap();
+        show(&lock, &mut answer).unwrap();
         assert_eq!(answer.headers, asked);
         assert_eq!(super::lock(&HeaderMap::new()).unwrap(), ObjectLock::default());
     }

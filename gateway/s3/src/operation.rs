@@ -203,7 +203,8 @@ impl Operation {
             Self::GetBucketAcl => Action::GetBucketAcl,
             Self::HeadBucket | Self::ListObjects | Self::ListObjectsV2 => Action::ListBucket,
             Self::ListMultipartUploads => Action::ListBucketMultipartUploads,
-            Self::GetObject | Self::HeadObject | Self::GetObjectAcl => Action::GetObject,
+            Self::GetObject | Self::HeadObject => Action::GetObject,
+            Self::GetObjectAcl => Action::GetObjectAcl,
             Self::GetObjectAttributes => Action::GetObjectAttributes,
             Self::PostObject
             | Self::PutObject

@@ -44,6 +44,23 @@ pub(crate) async fn read_document(
     headers: &HeaderMap,
     max_bytes: usize,
 ) -> Outcome<Document> {
+    let (bytes, checked) = read_bytes(payload, headers, max_bytes).await?;
+    let root = match bytes.iter().all(u8::is_ascii_whitespace) {
+        true => None,
+        false => Some(xml::parse(&bytes).map_err(|_| Code::MalformedXml)?),
+    };
+    Ok(Document { root, checked })
+}
+
+/// Reads a body of at most `max_bytes` and compares its digests. Says whether there were any.
+///
+/// # Errors
+/// What the body or its digests are refused for.
+pub(crate) async fn read_bytes(
+    payload: Payload,
+    headers: &HeaderMap,
+    max_bytes: usize,
+) -> Outcome<(Vec<u8>, bool)> {
     let mut headers = Cow::Borrowed(headers);
     if !headers.contains_key(header::CONTENT_LENGTH)
         && !headers.contains_key(header::TRANSFER_ENCODING)
@@ -61,11 +78,7 @@ pub(crate) async fn read_document(
         return Err(error_table::body(&BodyError::Truncated));
     }
     let checked = compare(&bytes, body.expected)?;
-    let root = match bytes.iter().all(u8::is_ascii_whitespace) {
-        true => None,
-        false => Some(xml::parse(&bytes).map_err(|_| Code::MalformedXml)?),
-    };
-    Ok(Document { root, checked })
+    Ok((bytes, checked))
 }
 
 async fn collect(mut stream: ByteStream, max_bytes: usize) -> Outcome<Vec<u8>> {

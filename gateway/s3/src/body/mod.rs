@@ -19,6 +19,6 @@ mod incoming;
 mod payload;
 
 pub(crate) use declared::{declared_algorithm, promises_checksum};
-pub(crate) use document::{Document, read_document};
+pub(crate) use document::{Document, read_bytes, read_document};
 pub(crate) use incoming::{BodySlot, Incoming};
 pub(crate) use payload::{Payload, is_signed_stream};

@@ -1,9 +1,12 @@
 //! Deleting objects, one and many.
 
+use gateway_iam::Action;
 use gateway_object::{DeleteObject, DeleteReceipt, ObjectRef};
 use http::StatusCode;
 
+use super::versioning::refuse_mfa;
 use crate::{
+    access_line::BatchDeletion,
     answer::Answer,
     call::Call,
     convert,
@@ -16,6 +19,7 @@ use crate::{
 const OBJECTS_MAX: usize = 1000;
 
 pub(super) async fn delete_object(call: Call<'_>) -> Outcome<Answer> {
+    refuse_mfa(&call.headers)?;
     for name in ["x-amz-if-match-last-modified-time", "x-amz-if-match-size"] {
         if call.headers.contains_key(name) {
             return Err(Failure::not_implemented(&format!("The header {name}")));
@@ -29,7 +33,7 @@ pub(super) async fn delete_object(call: Call<'_>) -> Outcome<Answer> {
     };
     let receipt = call.gateway.service.delete_object(request).await?;
     let mut answer = Answer::empty(StatusCode::NO_CONTENT);
-    let version = receipt.version.and_then(convert::shown_version);
+    let version = receipt.version.map(|version| version.to_string());
     answer.set_if("x-amz-version-id", version.as_deref())?;
     if receipt.delete_marker {
         answer.set("x-amz-delete-marker", "true")?;
@@ -38,6 +42,7 @@ pub(super) async fn delete_object(call: Call<'_>) -> Outcome<Answer> {
 }
 
 pub(super) async fn delete_objects(call: Call<'_>) -> Outcome<Answer> {
+    refuse_mfa(&call.headers)?;
     let document = call.document().await?;
     if !document.checked {
         return Err(Failure::invalid_request(
@@ -50,23 +55,32 @@ pub(super) async fn delete_objects(call: Call<'_>) -> Outcome<Answer> {
     if wanted.is_empty() || wanted.len() > OBJECTS_MAX {
         return Err(Failure::new(Code::MalformedXml));
     }
-    let bypass = lock_header::bypasses_governance(&call)?;
     let bucket = call.target.bucket();
     // What cannot be asked of the service fails alone; the rest goes on.
-    let (asked, refused): (Vec<&Wanted>, Vec<&Wanted>) =
-        wanted.iter().partition(|wanted| wanted.version.is_ok());
-    let requests = asked.iter().map(|wanted| wanted.request(bucket, bypass)).collect();
+    let (mut asked, mut refused) = (Vec::new(), Vec::new());
+    let mut requests = Vec::new();
+    for wanted in &wanted {
+        match wanted.allowed(&call).await {
+            Ok(bypass) => {
+                requests.push(wanted.request(bucket, bypass));
+                asked.push(wanted);
+            }
+            Err(failure) => refused.push((wanted, failure)),
+        }
+    }
     let results = call.gateway.service.delete_objects(bucket, requests).await?;
     let mut xml = Writer::rooted("DeleteResult");
     for (wanted, result) in asked.iter().zip(results) {
+        let result = result.map_err(Failure::from);
+        wanted.log(&call, result.as_ref().err());
         match result {
             Ok(receipt) if !quiet => deleted(wanted, &receipt, &mut xml),
             Ok(_) => {}
-            Err(error) => failed(wanted, &error.into(), &mut xml),
+            Err(failure) => failed(wanted, &failure, &mut xml),
         }
     }
-    for wanted in refused {
-        let failure = Failure::with_message(Code::NoSuchVersion, "Invalid version id specified");
+    for (wanted, failure) in refused {
+        wanted.log(&call, Some(&failure));
         failed(wanted, &failure, &mut xml);
     }
     xml.close("DeleteResult");
@@ -82,6 +96,17 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Has the bucket's access log told of the object, if there is one.
+    fn log(&self, call: &Call<'_>, failure: Option<&Failure>) {
+        if call.bucket.as_ref().is_some_and(|bucket| bucket.configs.logging.is_some()) {
+            call.findings.batch_deletions.lock().push(BatchDeletion {
+                key: self.key.clone(),
+                version: self.version_text.clone(),
+                failure: failure.map(Failure::code),
+            });
+        }
+    }
+
     fn read(element: &Element) -> Outcome<Self> {
         let key = element.child_text("Key").filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Failure::new(Code::MalformedXml))?;
@@ -101,6 +126,21 @@ impl Wanted {
         })
     }
 
+    /// Allows the deletion. Tells whether retention in governance mode shall not count.
+    async fn allowed(&self, call: &Call<'_>) -> Outcome<bool> {
+        if self.version.is_err() {
+            let message = "Invalid version id specified";
+            return Err(Failure::with_message(Code::NoSuchVersion, message));
+        }
+        let version = self.version_text.as_deref();
+        call.allow_on(Action::DeleteObject, &self.key, version).await?;
+        if !lock_header::asks_to_bypass(&call.headers)? {
+            return Ok(false);
+        }
+        let bypass = Action::BypassGovernanceRetention;
+        Ok(call.allow_on(bypass, &self.key, version).await.is_ok())
+    }
+
     fn request(&self, bucket: &str, bypass_governance: bool) -> DeleteObject {
         DeleteObject {
             target: ObjectRef { bucket: bucket.to_owned(), key: self.key.clone() },
@@ -117,7 +157,7 @@ fn deleted(wanted: &Wanted, receipt: &DeleteReceipt, xml: &mut Writer) {
     xml.text_if("VersionId", wanted.version_text.as_deref());
     if receipt.delete_marker {
         xml.value("DeleteMarker", true);
-        let version = receipt.version.and_then(convert::shown_version);
+        let version = receipt.version.map(|version| version.to_string());
         xml.text_if("DeleteMarkerVersionId", version.as_deref());
     }
     xml.close("Deleted");

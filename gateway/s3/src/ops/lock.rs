@@ -2,6 +2,7 @@
 //!
 //! As S3, every document that sets something must come with a digest.
 
+use gateway_iam::Action;
 use gateway_meta::{
     VersionId,
     record::{DefaultRetention, ObjectLockRecord, Retention, RetentionPeriod},
@@ -12,6 +13,7 @@ use http::StatusCode;
 use super::object_write::set_version;
 use crate::{
     answer::Answer,
+    authorization::lock_facts,
     call::Call,
     convert,
     error::{Code, Failure, Outcome},
@@ -75,10 +77,16 @@ pub(super) async fn get_object_retention(call: Call<'_>) -> Outcome<Answer> {
 
 pub(super) async fn put_object_retention(call: Call<'_>) -> Outcome<Answer> {
     let root = checked_document(&call, "Retention").await?;
+    let retention = retention(&root)?;
+    call.allow_with(Action::PutObjectRetention, |facts| {
+        if let Some(Retention { mode, until }) = retention {
+            lock_facts(facts, mode, until, call.gateway.clock.now());
+        }
+    })?;
     let request = PutRetention {
         target: call.object(),
         version: call.version()?,
-        retention: retention(&root)?,
+        retention,
         bypass_governance: bypasses_governance(&call)?,
     };
     let version = call.gateway.service.put_retention(request).await?;
@@ -97,6 +105,9 @@ pub(super) async fn get_object_legal_hold(call: Call<'_>) -> Outcome<Answer> {
 pub(super) async fn put_object_legal_hold(call: Call<'_>) -> Outcome<Answer> {
     let root = checked_document(&call, "LegalHold").await?;
     let held = trimmed(&root, "Status").and_then(parse_hold).ok_or(Code::MalformedXml)?;
+    call.allow_with(Action::PutObjectLegalHold, |facts| {
+        facts.add("s3:object-lock-legal-hold", hold_name(held));
+    })?;
     let service = &call.gateway.service;
     let version = service.put_legal_hold(&call.object(), call.version()?, held).await?;
     told(version, Answer::empty(StatusCode::OK))

@@ -1,11 +1,13 @@
 //! Object tags as documents.
 
+use gateway_iam::Action;
 use gateway_meta::VersionId;
 use http::StatusCode;
 
 use super::object_write::set_version;
 use crate::{
     answer::Answer,
+    authorization::tag_facts,
     call::Call,
     error::{Code, Failure, Outcome},
     header,
@@ -33,6 +35,7 @@ pub(super) async fn get_object_tagging(call: Call<'_>) -> Outcome<Answer> {
 pub(super) async fn put_object_tagging(call: Call<'_>) -> Outcome<Answer> {
     let root = call.document().await?.root("Tagging")?;
     let tags = parse(&root)?;
+    call.allow_with(Action::PutObjectTagging, |facts| tag_facts(facts, &tags))?;
     let version = call.version()?;
     let service = &call.gateway.service;
     let version = service.put_object_tags(&call.object(), version, tags).await?;

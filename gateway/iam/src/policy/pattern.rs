@@ -1,0 +1,165 @@
+//! Text with wildcards: `*` for any run of characters, `?` for any one.
+//!
+//! Invariants:
+//! - a match takes at most as many steps as the pattern's length times the text's, and all matches
+//!   of one judgement together at most [`STEPS_MAX`];
+//! - a judgement that runs out of steps denies, so nobody gains by making one expensive.
+
+use std::cell::Cell;
+
+/// Most steps of all matches of one judgement. Chosen: the longest policy over the longest key
+/// takes fewer unless it is made to take long, and this many take a few milliseconds.
+const STEPS_MAX: u64 = 1 << 22;
+
+/// The steps left to one judgement.
+#[derive(Debug)]
+pub(super) struct Steps(Cell<u64>);
+
+impl Steps {
+    /// All of them.
+    pub(super) fn new() -> Self {
+        Self(Cell::new(STEPS_MAX))
+    }
+
+    /// Takes some; false once there are none.
+    pub(super) fn take(&self, count: usize) -> bool {
+        let left = self.0.get().saturating_sub(count as u64);
+        self.0.set(left);
+        left > 0
+    }
+
+    /// Whether there are none left.
+    pub(super) fn are_used_up(&self) -> bool {
+        self.0.get() == 0
+    }
+}
+
+/// A piece of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// This character.
+    Char(char),
+    /// Any one character.
+    Any,
+    /// Any run of characters, also none.
+    Run,
+}
+
+/// The pieces of a pattern's text.
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece> {
+    text.chars().map(|char| match char {
+        '*' => Piece::Run,
+        '?' => Piece::Any,
+        char => Piece::Char(char),
+    })
+}
+
+/// Whether `text` is what `pattern` describes; false when the steps run out.
+///
+/// Only the last run can need to grow: what an earlier one would take, the later one can take.
+pub(super) fn matches(pattern: &[Piece], text: &str, steps: &Steps) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    let least = pattern.iter().filter(|piece| **piece != Piece::Run).count();
+    if !steps.take(pattern.len() + text.len() + 1) || least > text.len() {
+        return false;
+    }
+    let (mut at, mut seen) = (0, 0);
+    // Behind the last run, and what it has taken so far ends here.
+    let mut resume: Option<(usize, usize)> = None;
+    while seen < text.len() {
+        if !steps.take(1) {
+            return false;
+        }
+        match pattern.get(at) {
+            Some(Piece::Run) => {
+                at += 1;
+                resume = Some((at, seen));
+            }
+            Some(Piece::Any) => (at, seen) = (at + 1, seen + 1),
+            Some(Piece::Char(char)) if *char == text[seen] => (at, seen) = (at + 1, seen + 1),
+            _ => match resume {
+                Some((behind, taken)) => {
+                    (at, seen) = (behind, taken + 1);
+                    resume = Some((behind, taken + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|piece| *piece == Piece::Run)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matched(pattern: &str, text: &str) -> bool {
+        matches(&pieces(pattern).collect::<Vec<_>>(), text, &Steps::new())
+    }
+
+    /// The definition, as slow as it likes.
+    fn reference(pattern: &[char], text: &[char]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => true,
+            (Some(('*', rest)), _) => {
+                reference(rest, text) || (!text.is_empty() && reference(pattern, &text[1..]))
+            }
+            (Some(('?', rest)), Some((_, text))) => reference(rest, text),
+            (Some((char, rest)), Some((first, text))) => char == first && reference(rest, text),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn runs_and_single_characters_match() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("*", "", true),
+            ("a/*", "a/b/c", true),
+            ("a/*/c", "a/b/x/c", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*é?", "xéy", true),
+            ("*ab", "aab", true),
+            ("a*", "b", false),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(matched(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn long_patterns_take_few_steps() {
+        let pattern: Vec<Piece> = pieces(&("*a".repeat(400) + "b")).collect();
+        let steps = Steps::new();
+        assert!(!matches(&pattern, &"a".repeat(1024), &steps));
+        assert!(!steps.are_used_up());
+    }
+
+    #[test]
+    fn steps_run_out() {
+        let steps = Steps::new();
+        let pattern: Vec<Piece> = pieces("*aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab").collect();
+        let text = "a".repeat(1024);
+        let mut count = 0;
+        while !steps.are_used_up() {
+            assert!(!matches(&pattern, &text, &steps));
+            count += 1;
+        }
+        assert!((20..2000).contains(&count), "{count}");
+        assert!(!matches(&[Piece::Run], "", &steps));
+    }
+
+    proptest! {
+        #[test]
+        fn matcher_agrees_with_its_definition(pattern in "[ab?*]{0,8}", text in "[abc]{0,8}") {
+            let wanted = reference(
+                &pattern.chars().collect::<Vec<_>>(),
+                &text.chars().collect::<Vec<_>>(),
+            );
+            prop_assert_eq!(matched(&pattern, &text), wanted);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a request must be allowed to do, for each operation.
+
+use gateway_iam::Action;
+use http::HeaderMap;
+
+use crate::{operation::Operation, query::Query};
+
+/// What must be allowed before an operation begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// All of these.
+    pub(crate) actions: Vec<Action>,
+    /// Whether the decision needs the body, where the bucket has a policy: the operation itself
+    /// asks for it then.
+    pub(crate) in_body: bool,
+}
+
+/// What an operation needs with these headers and this query.
+pub(crate) fn needs(operation: Operation, headers: &HeaderMap, query: &Query) -> Needs {
+    use Operation as O;
+    let names_version = query.has("versionId");
+    let named = |action: Action| if names_version { action.on_version() } else { action };
+    let mut actions = Vec::with_capacity(2);
+    actions.push(named(operation.action()));
+    if operation == O::GetObjectAttributes {
+        actions.push(named(Action::GetObject));
+    }
+    let has = |name: &str| headers.contains_key(name);
+    if operation.action() == Action::PutObject {
+        if has("x-amz-tagging") {
+            actions.push(Action::PutObjectTagging);
+        }
+        if has("x-amz-object-lock-mode") || has("x-amz-object-lock-retain-until-date") {
+            actions.push(Action::PutObjectRetention);
+        }
+        if has("x-amz-object-lock-legal-hold") {
+            actions.push(Action::PutObjectLegalHold);
+        }
+    }
+    let in_body = matches!(
+        operation,
+        O::DeleteObjects | O::PutObjectTagging | O::PutObjectRetention | O::PutObjectLegalHold
+    );
+    Needs { actions, in_body }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn needed(operation: Operation, names: &[&'static str], query: &str) -> Vec<&'static str> {
+        let headers = names
+            .iter()
+            .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x")))
+            .collect();
+        let needs = needs(operation, &headers, &Query::parse(Some(query)).unwrap());
+        needs.actions.into_iter().map(Action::name).collect()
+    }
+
+    #[test]
+    fn versions_are_asked_for_by_name() {
+        use Operation as O;
+        assert_eq!(needed(O::GetObject, &[], ""), ["s3:GetObject"]);
+        assert_eq!(needed(O::HeadObject, &[], "versionId=null"), ["s3:GetObjectVersion"]);
+        assert_eq!(needed(O::DeleteObject, &[], "versionId=1"), ["s3:DeleteObjectVersion"]);
+        assert_eq!(needed(O::GetObjectTagging, &[], "versionId=1"), ["s3:GetObjectVersionTagging"]);
+        assert_eq!(
+            needed(O::GetObjectAttributes, &[], "versionId=1"),
+            ["s3:GetObjectVersionAttributes", "s3:GetObjectVersion"]
+        );
+        assert_eq!(needed(O::GetObjectAcl, &[], ""), ["s3:GetObjectAcl"]);
+    }
+
+    #[test]
+    fn what_is_attached_needs_leave_of_its_own() {
+        use Operation as O;
+        let lock = ["x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date"];
+        assert_eq!(needed(O::PutObject, &lock, ""), ["s3:PutObject", "s3:PutObjectRetention"]);
+        assert_eq!(
+            needed(O::CopyObject, &["x-amz-tagging", "x-amz-object-lock-legal-hold"], ""),
+            ["s3:PutObject", "s3:PutObjectTagging", "s3:PutObjectLegalHold"]
+        );
+        assert_eq!(needed(O::GetObject, &lock, ""), ["s3:GetObject"]);
+    }
+}

@@ -42,6 +42,7 @@ use crate::{
     ops::{self, object_read::OVERRIDES, payment},
     query::Query,
     sig_v2::SignedBy,
+    sse,
     target::{self, Domains, Target},
     telemetry::Findings,
 };
@@ -498,7 +499,9 @@ fn effective_headers(mut headers: HeaderMap, query: &Query) -> Outcome<HeaderMap
     let presigned = query.has("X-Amz-Signature");
     for parameter in query.iter().filter(|_| presigned) {
         let name = parameter.name.to_ascii_lowercase();
-        if !name.starts_with("x-amz-") || OF_SIGNATURE.contains(&name.as_str()) {
+        // URLs are logged and shared, so no key is taken from one.
+        let is_key = sse::is_customer_header(&name);
+        if !name.starts_with("x-amz-") || is_key || OF_SIGNATURE.contains(&name.as_str()) {
             continue;
         }
         // SDKs presign before there is a body and put the checksum of none there. S3 takes
@@ -511,8 +514,10 @@ fn effective_headers(mut headers: HeaderMap, query: &Query) -> Outcome<HeaderMap
         let value = HeaderValue::from_bytes(parameter.value.as_bytes()).map_err(|_| invalid())?;
         headers.entry(name).or_insert(value);
     }
-    if request_header::text(&headers, "x-amz-security-token")?.is_some() {
-        return Err(Failure::new(Code::InvalidToken));
+    for name in ["x-amz-security-token", "x-amz-s3session-token"] {
+        if request_header::text(&headers, name)?.is_some() {
+            return Err(Failure::new(Code::InvalidToken));
+        }
     }
     Ok(headers)
 }

@@ -1,6 +1,7 @@
 //! Answers in the making.
 
-use gateway_object::ByteStream;
+use gateway_meta::record::Versioning;
+use gateway_object::{Bucket, ByteStream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::error::{Code, Failure, Outcome};
@@ -30,9 +31,8 @@ pub(crate) struct Answer {
     pub(crate) body: AnswerBody,
 }
 
-/// `x-amz-server-side-encryption`: every stored byte is encrypted, with AES-256-GCM.
-pub(crate) const ENCRYPTION: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-amz-server-side-encryption"), HeaderValue::from_static("AES256"));
+/// The header that names a version.
+const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 
 impl Answer {
     /// An answer without a body.
@@ -67,10 +67,13 @@ impl Answer {
         value.map_or(Ok(()), |value| self.set(name, value))
     }
 
-    /// Says that what was read or written is encrypted.
-    pub(crate) fn encrypted(mut self) -> Self {
-        let (name, value) = ENCRYPTION;
-        self.headers.insert(name, value);
+    /// Leaves out what an answer about this bucket does not tell: a bucket that was never versioned
+    /// has no version ids.
+    pub(crate) fn of_bucket(mut self, bucket: Option<&Bucket>) -> Self {
+        let is_unversioned = bucket.is_some_and(|bucket| bucket.versioning == Versioning::Never);
+        if is_unversioned && self.headers.get(VERSION_ID).is_some_and(|id| id == "null") {
+            self.headers.remove(VERSION_ID);
+        }
         self
     }
 

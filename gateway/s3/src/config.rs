@@ -13,6 +13,12 @@ pub struct S3EdgeConfig {
     /// The region this server is. Default: `us-east-1`. Signatures and location constraints of any
     /// other are refused.
     pub region: String,
+    /// Whether signatures of version 2 are taken, too. Default: no. They cover neither bodies nor
+    /// every part of a request, and a key's secret is tried against them as it is.
+    pub allow_signature_v2: bool,
+    /// Whether clients' own keys (SSE-C) are taken from other machines without TLS, because
+    /// something in between encrypts. Default: no.
+    pub customer_keys_over_http: bool,
     /// Most connections at a time; further ones wait in the kernel's backlog. Default: 4,096.
     pub connections_max: usize,
     /// Most bytes of a request's headers and path together. Default: 32 KiB, four times what S3
@@ -54,6 +60,8 @@ impl Default for S3EdgeConfig {
         Self {
             domains: Vec::new(),
             region: "us-east-1".to_owned(),
+            allow_signature_v2: false,
+            customer_keys_over_http: false,
             connections_max: 4096,
             header_len_bytes_max: 32 << 10,
             header_read_timeout: Duration::from_secs(60),

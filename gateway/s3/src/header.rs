@@ -104,6 +104,22 @@ pub(crate) fn source_condition(headers: &HeaderMap) -> Outcome<ReadCondition> {
     )
 }
 
+/// The conditions on the object that is renamed.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn rename_condition(headers: &HeaderMap) -> Outcome<ReadCondition> {
+    conditions(
+        headers,
+        [
+            "x-amz-rename-source-if-match",
+            "x-amz-rename-source-if-none-match",
+            "x-amz-rename-source-if-modified-since",
+            "x-amz-rename-source-if-unmodified-since",
+        ],
+    )
+}
+
 fn conditions(headers: &HeaderMap, names: [&str; 4]) -> Outcome<ReadCondition> {
     // HTTP ignores dates that it cannot read.
     let date = |name| Ok::<_, Failure>(text(headers, name)?.and_then(convert::parse_http_date));
@@ -251,18 +267,13 @@ fn parse_tags(text: &str) -> Option<Vec<(String, String)>> {
         .collect()
 }
 
-/// Refuses headers that ask a write for what is not there: ACLs, other keys, appends.
+/// Refuses headers that ask a write for what is not there: ACLs, appends.
 ///
 /// # Errors
 /// `AccessControlListNotSupported`, `NotImplemented`, `InvalidArgument`.
 pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Outcome<()> {
     refuse_acl(headers)?;
-    refuse_encryption(headers)?;
-    const LATER: [&str; 3] = [
-        "x-amz-bucket-object-lock-enabled",
-        "x-amz-write-offset-bytes",
-        "x-amz-rename-source",
-    ];
+    const LATER: [&str; 2] = ["x-amz-write-offset-bytes", "x-amz-rename-source"];
     for name in LATER {
         let asked = text(headers, name)?.is_some_and(|value| !value.eq_ignore_ascii_case("false"));
         if asked {
@@ -281,34 +292,6 @@ fn refuse_acl(headers: &HeaderMap) -> Outcome<()> {
         return Err(Failure::new(Code::AccessControlListNotSupported));
     }
     Ok(())
-}
-
-/// Refuses keys of the customer's or of a key service. Everything is encrypted anyway.
-///
-/// # Errors
-/// `NotImplemented`, `InvalidArgument`.
-pub(crate) fn refuse_encryption(headers: &HeaderMap) -> Outcome<()> {
-    let customer = |name: &str| {
-        name.starts_with("x-amz-server-side-encryption-customer-")
-            || name.starts_with("x-amz-copy-source-server-side-encryption-customer-")
-    };
-    if headers.keys().any(|name| customer(name.as_str())) {
-        return Err(Failure::not_implemented("Encryption with customer-provided keys"));
-    }
-    let by_key_service = headers.contains_key("x-amz-server-side-encryption-aws-kms-key-id")
-        || headers.contains_key("x-amz-server-side-encryption-context");
-    match text(headers, "x-amz-server-side-encryption")? {
-        Some(kms @ ("aws:kms" | "aws:kms:dsse")) => {
-            Err(Failure::not_implemented(&format!("Encryption with {kms}")))
-        }
-        _ if by_key_service => Err(Failure::not_implemented("Encryption with aws:kms")),
-        None | Some("AES256") => Ok(()),
-        Some(other) => Err(Failure::invalid_argument(
-            "x-amz-server-side-encryption",
-            other,
-            "The encryption method specified is not supported",
-        )),
-    }
 }
 
 #[cfg(test)]

@@ -107,28 +107,12 @@ fn acls_that_grant_nothing_are_accepted() {
 }
 
 #[test]
-fn only_the_servers_own_encryption_is_there() {
+fn appends_and_renames_by_header_are_not_implemented() {
     let refused = |pairs: &[_]| refuse_unsupported(&headers(pairs)).map_err(|f| f.code());
-    let sse = "x-amz-server-side-encryption";
-    assert_eq!(refused(&[(sse, "AES256")]), Ok(()));
-    assert_eq!(refused(&[(sse, "aws:kms")]), Err(Code::NotImplemented));
-    assert_eq!(refused(&[(sse, "rot13")]), Err(Code::InvalidArgument));
-    for name in [
-        "x-amz-server-side-encryption-customer-key",
-        "x-amz-copy-source-server-side-encryption-customer-key",
-        "x-amz-server-side-encryption-aws-kms-key-id",
-    ] {
-        assert_eq!(refused(&[(name, "k")]), Err(Code::NotImplemented), "{name}");
+    assert_eq!(refused(&[("x-amz-object-lock-mode", "GOVERNANCE")]), Ok(()));
+    for name in ["x-amz-write-offset-bytes", "x-amz-rename-source"] {
+        assert_eq!(refused(&[(name, "1")]), Err(Code::NotImplemented));
     }
-}
-
-#[test]
-fn object_lock_is_not_implemented() {
-    let refused = |pairs: &[_]| refuse_unsupported(&headers(pairs)).map_err(|f| f.code());
-    let lock = "x-amz-bucket-object-lock-enabled";
-    assert_eq!(refused(&[(lock, "false")]), Ok(()));
-    assert_eq!(refused(&[(lock, "true")]), Err(Code::NotImplemented));
-    assert_eq!(refused(&[("x-amz-object-lock-mode", "GOVERNANCE")]), Err(Code::NotImplemented));
 }
 
 #[test]

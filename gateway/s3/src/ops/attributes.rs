@@ -20,7 +20,6 @@ const PARTS_PER_PAGE_MAX: u64 = 1000;
 const ATTRIBUTES: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
 
 pub(super) async fn get_object_attributes(call: Call<'_>) -> Outcome<Answer> {
-    header::refuse_encryption(&call.headers)?;
     let wanted = wanted(&call)?;
     let wants = |name: &str| wanted.iter().any(|attribute| attribute == name);
     let limit = header::number(&call.headers, "x-amz-max-parts")?;

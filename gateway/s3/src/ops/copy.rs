@@ -43,7 +43,8 @@ pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
     xml.text("ETag", &convert::quoted_etag(&written.etag));
     write_checksum(written.checksum.as_ref(), &mut xml);
     xml.close("CopyObjectResult");
-    let mut answer = Answer::document(xml.finish()).encrypted();
+    let mut answer = Answer::document(xml.finish());
+    sse::tell_writer(&call, &written.encryption, &mut answer)?;
     set_version(written.version, &mut answer)?;
     lifecycle::tell_expiry_of_written(&call, call.target.key(), written, &mut answer)?;
     let source_version = receipt.source_version.map(|version| version.to_string());
@@ -84,7 +85,8 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
         xml.text(element, &convert::checksum_value(checksum));
     }
     xml.close("CopyPartResult");
-    let mut answer = Answer::document(xml.finish()).encrypted();
+    let mut answer = Answer::document(xml.finish());
+    sse::tell(&call, &receipt.encryption, &mut answer)?;
     let source_version = receipt.source_version.map(|version| version.to_string());
     answer.set_if("x-amz-copy-source-version-id", source_version.as_deref())?;
     Ok(answer)

@@ -20,7 +20,7 @@ use crate::{
     body::Payload,
     call::Call,
     error::{Code, Failure, Outcome},
-    header, lock_header, percent, xml,
+    header, lock_header, percent, sse, xml,
 };
 
 /// A form as headers and a body.
@@ -115,7 +115,7 @@ fn headers_of(input: &PostObjectInput) -> Outcome<HeaderMap> {
 }
 
 /// Fields that are text.
-fn plain_fields(input: &PostObjectInput) -> [(&'static str, Option<&str>); 17] {
+fn plain_fields(input: &PostObjectInput) -> [(&'static str, Option<&str>); 19] {
     [
         ("cache-control", input.cache_control.as_deref()),
         ("content-disposition", input.content_disposition.as_deref()),
@@ -129,7 +129,9 @@ fn plain_fields(input: &PostObjectInput) -> [(&'static str, Option<&str>); 17] {
         ("x-amz-grant-read", input.grant_read.as_deref()),
         ("x-amz-grant-read-acp", input.grant_read_acp.as_deref()),
         ("x-amz-grant-write-acp", input.grant_write_acp.as_deref()),
-        (CUSTOMER_KEY, input.sse_customer_algorithm.as_deref()),
+        (CUSTOMER_ALGORITHM, input.sse_customer_algorithm.as_deref()),
+        (CUSTOMER_KEY, input.sse_customer_key.as_deref()),
+        (CUSTOMER_KEY_MD5, input.sse_customer_key_md5.as_deref()),
         (KMS_CONTEXT, input.ssekms_encryption_context.as_deref()),
         (KMS_KEY, input.ssekms_key_id.as_deref()),
         ("x-amz-tagging", input.tagging.as_deref()),
@@ -137,7 +139,9 @@ fn plain_fields(input: &PostObjectInput) -> [(&'static str, Option<&str>); 17] {
     ]
 }
 
-const CUSTOMER_KEY: &str = "x-amz-server-side-encryption-customer-algorithm";
+const CUSTOMER_ALGORITHM: &str = "x-amz-server-side-encryption-customer-algorithm";
+const CUSTOMER_KEY: &str = "x-amz-server-side-encryption-customer-key";
+const CUSTOMER_KEY_MD5: &str = "x-amz-server-side-encryption-customer-key-md5";
 const KMS_CONTEXT: &str = "x-amz-server-side-encryption-context";
 const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 
@@ -160,13 +164,14 @@ fn checksum_fields(input: &PostObjectInput) -> [(&'static str, Option<&str>); 11
 }
 
 /// Fields that the adapter has types of its own for.
-fn own_fields(input: &PostObjectInput) -> [(&'static str, Option<String>); 9] {
+fn own_fields(input: &PostObjectInput) -> [(&'static str, Option<String>); 10] {
     let mode = input.object_lock_mode.as_ref().map(|mode| mode.as_str().to_owned());
     let hold = input.object_lock_legal_hold_status.as_ref();
     let hold = hold.map(|status| status.as_str().to_owned());
     let until = input.object_lock_retain_until_date.as_ref().map(shown_timestamp);
     let encryption = input.server_side_encryption.as_ref();
     let encryption = encryption.map(|encryption| encryption.as_str().to_owned());
+    let bucket_key = input.bucket_key_enabled.map(|asked| asked.to_string());
     let class = input.storage_class.as_ref().map(|class| class.as_str().to_owned());
     let offset = input.write_offset_bytes.map(|offset| offset.to_string());
     [
@@ -177,6 +182,7 @@ fn own_fields(input: &PostObjectInput) -> [(&'static str, Option<String>); 9] {
         ("x-amz-object-lock-mode", mode),
         ("x-amz-object-lock-retain-until-date", until),
         ("x-amz-server-side-encryption", encryption),
+        ("x-amz-server-side-encryption-bucket-key-enabled", bucket_key),
         ("x-amz-storage-class", class),
         ("x-amz-write-offset-bytes", offset),
     ]
@@ -222,6 +228,7 @@ pub(crate) async fn post_object(
     tags: Option<Vec<(String, String)>>,
 ) -> Outcome<Answer> {
     header::refuse_unsupported(&call.headers)?;
+    sse::check_connection(&call)?;
     if key.is_empty() {
         return Err(no_key());
     }
@@ -240,7 +247,7 @@ pub(crate) async fn post_object(
     };
     lock_header::wants_digest(&request.attributes.lock, &request.body.expected)?;
     let receipt = call.gateway.service.put_object(request).await?;
-    let mut answer = super::object_write::written(&receipt)?;
+    let mut answer = super::object_write::written(&call, &receipt)?;
     answer.set("location", &location)?;
     super::lifecycle::tell_expiry_of_written(&call, &key, &receipt, &mut answer)?;
     Ok(answer.of_bucket(call.bucket.as_deref()))

@@ -9,6 +9,7 @@ mod acl;
 mod attributes;
 mod bucket;
 mod bucket_tagging;
+mod configuration;
 mod copy;
 mod cors;
 mod delete;
@@ -22,7 +23,7 @@ mod logging;
 mod multipart;
 pub(crate) mod object_read;
 mod object_write;
-mod payment;
+pub(crate) mod payment;
 mod policy;
 mod rename;
 mod tagging;
@@ -32,13 +33,19 @@ mod website;
 pub(crate) use form::{Form, fields as form_fields, no_key as no_form_key, post_object};
 pub(crate) use website::protocol_name;
 
-use crate::{answer::Answer, call::Call, error::Outcome, operation::Operation};
+use crate::{answer::Answer, call::Call, error::Outcome, operation::Operation, sse};
 
 /// Performs an operation.
 ///
 /// # Errors
 /// Whatever the operation is refused or fails for.
 pub(crate) async fn perform(operation: Operation, call: Call<'_>) -> Outcome<Answer> {
+    sse::check_connection(&call)?;
+    let bucket = call.bucket.clone();
+    Ok(dispatch(operation, call).await?.of_bucket(bucket.as_deref()))
+}
+
+async fn dispatch(operation: Operation, call: Call<'_>) -> Outcome<Answer> {
     use Operation as O;
     match operation {
         O::ListBuckets => bucket::list_buckets(call).await,
@@ -46,7 +53,7 @@ pub(crate) async fn perform(operation: Operation, call: Call<'_>) -> Outcome<Ans
         O::HeadBucket => bucket::head_bucket(call),
         O::DeleteBucket => bucket::delete_bucket(call).await,
         O::GetBucketLocation => bucket::get_bucket_location(call),
-        O::GetBucketVersioning => bucket::get_bucket_versioning(),
+        O::GetBucketVersioning => versioning::get_bucket_versioning(call),
         O::GetBucketAcl => acl::get_bucket_acl(call),
         O::ListObjects => list::list_objects(call).await,
         O::ListObjectsV2 => list::list_objects_v2(call).await,

@@ -50,7 +50,8 @@ pub(super) async fn create_multipart_upload(call: Call<'_>) -> Outcome<Answer> {
     xml.text("Key", call.target.key());
     xml.text("UploadId", &upload.to_string());
     xml.close("InitiateMultipartUploadResult");
-    let mut answer = Answer::document(xml.finish()).encrypted();
+    let mut answer = Answer::document(xml.finish());
+    sse::tell_writer(&call, &made.encryption, &mut answer)?;
     if let Some(algorithm) = algorithm {
         answer.set("x-amz-checksum-algorithm", convert::checksum_name(algorithm))?;
         answer.set_if("x-amz-checksum-type", kind.map(convert::checksum_type_name))?;
@@ -69,7 +70,6 @@ fn checksum_type(call: &Call<'_>) -> Outcome<Option<gateway_meta::record::Checks
 }
 
 pub(super) async fn upload_part(call: Call<'_>) -> Outcome<Answer> {
-    header::refuse_encryption(&call.headers)?;
     // A number that no upload can have is told as such, whatever the upload.
     let number = call.part_number()?.unwrap_or_default();
     let request = UploadPart {
@@ -79,7 +79,8 @@ pub(super) async fn upload_part(call: Call<'_>) -> Outcome<Answer> {
         customer_key: sse::customer_key(&call.headers)?,
     };
     let receipt = call.gateway.service.upload_part(request).await?;
-    let mut answer = Answer::empty(StatusCode::OK).encrypted();
+    let mut answer = Answer::empty(StatusCode::OK);
+    sse::tell(&call, &receipt.encryption, &mut answer)?;
     answer.set("etag", &format!("\"{}\"", convert::md5_hex(&receipt.md5)))?;
     if let Some(checksum) = &receipt.checksum {
         set_checksum(checksum, &mut answer)?;
@@ -88,7 +89,6 @@ pub(super) async fn upload_part(call: Call<'_>) -> Outcome<Answer> {
 }
 
 pub(super) async fn complete_multipart_upload(mut call: Call<'_>) -> Outcome<Answer> {
-    header::refuse_encryption(&call.headers)?;
     let checksum = object_checksum(&call)?;
     // The headers describe the object; they are not about the bytes of the document.
     for algorithm in CHECKSUM_ALGORITHMS {
@@ -124,7 +124,8 @@ pub(super) async fn complete_multipart_upload(mut call: Call<'_>) -> Outcome<Ans
     xml.text("ETag", &convert::quoted_etag(&receipt.etag));
     write_checksum(receipt.checksum.as_ref(), &mut xml);
     xml.close("CompleteMultipartUploadResult");
-    let mut answer = Answer::document(xml.finish()).encrypted();
+    let mut answer = Answer::document(xml.finish());
+    sse::tell(&call, &receipt.encryption, &mut answer)?;
     set_version(receipt.version, &mut answer)?;
     lifecycle::tell_expiry_of_written(&call, key, &receipt, &mut answer)?;
     Ok(answer)

@@ -33,7 +33,6 @@ pub(super) async fn head_object(call: Call<'_>) -> Outcome<Answer> {
 }
 
 fn read_request(call: &Call<'_>) -> Outcome<GetObject> {
-    header::refuse_encryption(&call.headers)?;
     let range = header::text(&call.headers, "range")?;
     let part_number = call.part_number()?;
     if range.is_some() && part_number.is_some() {
@@ -60,7 +59,8 @@ fn told(call: &Call<'_>, read: Result<ObjectRead, ObjectReadError>) -> Outcome<T
         Err(error) => return Err(error.into()),
     };
     let metadata = &read.info.metadata;
-    let mut answer = Answer::empty(StatusCode::OK).encrypted();
+    let mut answer = Answer::empty(StatusCode::OK);
+    sse::tell(call, &metadata.encryption, &mut answer)?;
     validators(&read.info, &mut answer)?;
     answer.set("accept-ranges", "bytes")?;
     describe(metadata, &mut answer)?;

@@ -6,7 +6,8 @@ use http::StatusCode;
 
 use super::lifecycle;
 use crate::{
-    answer::Answer, call::Call, convert, error::Outcome, header, lock_header, xml::Writer,
+    answer::Answer, call::Call, convert, error::Outcome, header, lock_header, sse,
+    xml::Writer,
 };
 
 pub(super) async fn put_object(call: Call<'_>) -> Outcome<Answer> {
@@ -20,14 +21,15 @@ pub(super) async fn put_object(call: Call<'_>) -> Outcome<Answer> {
     };
     lock_header::wants_digest(&request.attributes.lock, &request.body.expected)?;
     let receipt = call.gateway.service.put_object(request).await?;
-    let mut answer = written(&receipt)?;
+    let mut answer = written(&call, &receipt)?;
     lifecycle::tell_expiry_of_written(&call, call.target.key(), &receipt, &mut answer)?;
     Ok(answer)
 }
 
 /// The answer to a stored object.
-pub(super) fn written(receipt: &WriteReceipt) -> Outcome<Answer> {
-    let mut answer = Answer::empty(StatusCode::OK).encrypted();
+pub(super) fn written(call: &Call<'_>, receipt: &WriteReceipt) -> Outcome<Answer> {
+    let mut answer = Answer::empty(StatusCode::OK);
+    sse::tell_writer(call, &receipt.encryption, &mut answer)?;
     answer.set("etag", &convert::quoted_etag(&receipt.etag))?;
     set_version(receipt.version, &mut answer)?;
     if let Some(checksum) = &receipt.checksum {

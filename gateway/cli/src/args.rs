@@ -7,6 +7,7 @@ pub(crate) mod layout;
 pub(crate) mod membership;
 pub(crate) mod mesh;
 pub(crate) mod node;
+pub(crate) mod website;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     layout::LayoutArgs,
     mesh::MeshArgs,
     node::{NodeArgs, NodeRunArgs, NodeVerb},
+    website::WebsiteArgs,
 };
 use crate::config::units::{parse_size, parse_time};
 
@@ -107,9 +109,16 @@ pub(crate) struct ServerArgs {
     #[arg(long = "domain", value_name = "DOMAIN", env = "DATAMESH_DOMAINS", value_delimiter = ',')]
     pub(crate) domains: Vec<String>,
 
+    #[command(flatten)]
+    pub(crate) website: WebsiteArgs,
+
     /// Region that requests are signed for and buckets are in
     #[arg(long, value_name = "REGION", default_value = "us-east-1", env = "DATAMESH_REGION")]
     pub(crate) region: String,
+
+    /// Also take requests with signatures of version 2, for old tools; they protect less
+    #[arg(long, env = "DATAMESH_ALLOW_SIGNATURE_V2")]
+    pub(crate) allow_signature_v2: bool,
 
     /// PEM certificate chain: serve S3 over TLS
     #[arg(long, value_name = "FILE", requires = "tls_key", env = "DATAMESH_TLS_CERT")]

@@ -71,12 +71,21 @@ impl Claim<'_> {
     }
 }
 
-/// Checks the claims of a request to a server in `region`.
+/// Which signatures a server takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepts<'a> {
+    /// The region they must be for.
+    pub(crate) region: &'a str,
+    /// Whether those of version 2 are looked at, which are for no region.
+    pub(crate) version_2: bool,
+}
+
+/// Checks the claims of a request.
 ///
 /// # Errors
 /// `AuthorizationHeaderMalformed`, `AuthorizationQueryParametersError`, `InvalidArgument`,
 /// `InvalidRequest`, `AccessDenied` without a date, `NotImplemented` for other algorithms of S3's.
-pub(crate) fn check(claim: Claim<'_>, region: &str) -> Outcome<()> {
+pub(crate) fn check(claim: Claim<'_>, accepts: Accepts<'_>) -> Outcome<()> {
     let mut values = claim.headers.get_all(header::AUTHORIZATION).iter();
     let authorization = values.next();
     // What cannot be decoded is refused as such later.
@@ -94,9 +103,9 @@ pub(crate) fn check(claim: Claim<'_>, region: &str) -> Outcome<()> {
         ));
     }
     if authorization.is_some() {
-        check_header(&shown(authorization), claim.headers, region)?;
+        check_header(&shown(authorization), claim.headers, accepts)?;
     } else if in_query {
-        check_query(&query, region)?;
+        check_query(&query, accepts)?;
     }
     check_payload(claim.headers)
 }
@@ -132,7 +141,7 @@ impl<'a> Authorization<'a> {
     }
 }
 
-fn check_header(value: &str, headers: &HeaderMap, region: &str) -> Outcome<()> {
+fn check_header(value: &str, headers: &HeaderMap, accepts: Accepts<'_>) -> Outcome<()> {
     let value = value.trim();
     let (algorithm, parameters) = value.split_once(' ').unwrap_or((value, ""));
     match algorithm {
@@ -140,6 +149,7 @@ fn check_header(value: &str, headers: &HeaderMap, region: &str) -> Outcome<()> {
         "AWS4-ECDSA-P256-SHA256" => {
             return Err(Failure::not_implemented("The algorithm AWS4-ECDSA-P256-SHA256"));
         }
+        "AWS" if accepts.version_2 => return Ok(()),
         "AWS" => return Err(version_2()),
         _ => {
             let message = "Unsupported Authorization Type";
@@ -160,7 +170,7 @@ fn check_header(value: &str, headers: &HeaderMap, region: &str) -> Outcome<()> {
         let message = "AWS authentication requires a valid Date or x-amz-date header";
         Failure::with_message(Code::AccessDenied, message)
     })?;
-    check_credential(credential, date, region, Place::Header)?;
+    check_credential(credential, date, accepts.region, Place::Header)?;
     if !headers.contains_key("x-amz-content-sha256") {
         let message = "Missing required header for this request: x-amz-content-sha256";
         return Err(Failure::invalid_request(message));
@@ -179,12 +189,12 @@ fn version_2() -> Failure {
     )
 }
 
-fn check_query(query: &Query, region: &str) -> Outcome<()> {
+fn check_query(query: &Query, accepts: Accepts<'_>) -> Outcome<()> {
     let wrong = |message: &'static str| {
         Err(Failure::with_message(Code::AuthorizationQueryParameters, message))
     };
     if query.has("AWSAccessKeyId") {
-        return Err(version_2());
+        return if accepts.version_2 { Ok(()) } else { Err(version_2()) };
     }
     if PARAMETERS.iter().any(|name| !query.has(name)) {
         return wrong(
@@ -204,7 +214,7 @@ fn check_query(query: &Query, region: &str) -> Outcome<()> {
     if convert::parse_amz_date(date).is_none() {
         return wrong("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"");
     }
-    check_credential(get("X-Amz-Credential"), date, region, Place::Query)?;
+    check_credential(get("X-Amz-Credential"), date, accepts.region, Place::Query)?;
     check_signed_headers(get("X-Amz-SignedHeaders"), Place::Query)?;
     match get("X-Amz-Expires").parse::<i64>() {
         Err(_) => wrong("X-Amz-Expires should be a number"),
@@ -322,7 +332,8 @@ mod tests {
             (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
         };
         let headers = pairs.iter().map(pair).collect();
-        check(Claim { headers: &headers, query: Some(query) }, "eu-north-7")
+        let accepts = Accepts { region: "eu-north-7", version_2: false };
+        check(Claim { headers: &headers, query: Some(query) }, accepts)
             .map_err(|failure| (failure.code(), failure.message().to_owned()))
     }
 

@@ -13,7 +13,10 @@ use gateway_object::ETagCondition;
 use node_proto::UnixMillis;
 use time::{
     OffsetDateTime, PrimitiveDateTime, UtcOffset,
-    format_description::{BorrowedFormatItem, well_known::Rfc3339},
+    format_description::{
+        BorrowedFormatItem,
+        well_known::{Rfc2822, Rfc3339},
+    },
     macros::format_description,
 };
 
@@ -29,6 +32,10 @@ const ISO_8601_SECONDS: &[BorrowedFormatItem<'_>] =
 const AMZ_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 
+const LOG_DATE: &[BorrowedFormatItem<'_>] = format_description!(
+    "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000"
+);
+
 fn utc(at: UnixMillis) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -37,6 +44,11 @@ fn utc(at: UnixMillis) -> OffsetDateTime {
 /// An HTTP date, whole seconds.
 pub(crate) fn http_date(at: UnixMillis) -> String {
     utc(at).format(HTTP_DATE).unwrap_or_default()
+}
+
+/// A date as access logs have it, whole seconds.
+pub(crate) fn log_date(at: UnixMillis) -> String {
+    utc(at).format(LOG_DATE).unwrap_or_default()
 }
 
 /// An XML timestamp, whole milliseconds. A list page has a thousand of them, so the digits are
@@ -89,6 +101,13 @@ pub(crate) fn parse_http_date(text: &str) -> Option<UnixMillis> {
         .or_else(|| parse_rfc_850(text))?;
     let seconds = at.assume_offset(UtcOffset::UTC).unix_timestamp();
     Some(UnixMillis(u64::try_from(seconds).ok()?.checked_mul(1000)?))
+}
+
+/// Reads a date as mail has it, with a zone in digits. `None` for anything else, and for times
+/// before 1970.
+pub(crate) fn parse_rfc_2822(text: &str) -> Option<UnixMillis> {
+    let at = OffsetDateTime::parse(text.trim(), &Rfc2822).ok()?;
+    Some(UnixMillis(u64::try_from(at.unix_timestamp()).ok()?.checked_mul(1000)?))
 }
 
 /// The obsolete form with a two-digit year, which is read as 1970 to 2069.
@@ -147,14 +166,6 @@ pub(crate) fn parse_version_id(text: &str) -> Option<VersionId> {
     }
     // Version ids and upload ids are written the same way: 32 lower-case hex digits.
     text.parse::<UploadId>().ok().map(|id| VersionId::Id(id.0))
-}
-
-/// The version id an answer carries: none for the null version of an unversioned bucket.
-pub(crate) fn shown_version(version: VersionId) -> Option<String> {
-    match version {
-        VersionId::Null => None,
-        VersionId::Id(_) => Some(version.to_string()),
-    }
 }
 
 /// Every checksum algorithm, with S3's name of it, its header and its length in bytes.
@@ -321,8 +332,6 @@ mod tests {
         assert_eq!(parse_version_id("null"), Some(VersionId::Null));
         let id = VersionId::Id([0x1f; 16]);
         assert_eq!(parse_version_id(&id.to_string()), Some(id));
-        assert_eq!(shown_version(id), Some("1f".repeat(16)));
-        assert_eq!(shown_version(VersionId::Null), None);
         for text in ["", "NULL", "1f", &"1F".repeat(16), &"zz".repeat(16)] {
             assert_eq!(parse_version_id(text), None, "{text}");
         }

@@ -84,7 +84,8 @@ impl Claims {
     }
 }
 
-fn unknown_key(access_key: &str) -> Failure {
+/// The failure of a key that nobody has.
+pub(crate) fn unknown_key(access_key: &str) -> Failure {
     Failure::new(Code::InvalidAccessKeyId).detail("AWSAccessKeyId", access_key)
 }
 
@@ -202,7 +203,7 @@ impl<'a> Signed<'a> {
 }
 
 /// Bytes as S3 spells them: pairs of hexadecimal digits with spaces between them.
-fn hex_bytes(text: &str) -> String {
+pub(crate) fn hex_bytes(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 3);
     for (index, byte) in text.bytes().enumerate() {
         let space = if index == 0 { "" } else { " " };

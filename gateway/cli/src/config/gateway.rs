@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     args::{LogFormat, client_timeout_in_range, memory_limit_in_range},
-    server::{DriveChoice, Placement, Settings, TlsFiles},
+    server::{DriveChoice, Placement, Settings, TlsFiles, Website},
 };
 
 /// Where a gateway listens for the mesh unless told otherwise.
@@ -40,7 +40,12 @@ struct GatewayFile {
     admin: Option<SocketAddr>,
     #[serde(default)]
     domains: Vec<String>,
+    website: Option<SocketAddr>,
+    #[serde(default)]
+    website_domains: Vec<String>,
     region: Option<String>,
+    #[serde(default)]
+    allow_signature_v2: bool,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     memory_limit: Option<ByteSize>,
@@ -86,6 +91,11 @@ fn settings(file: GatewayFile, base: &Path) -> Result<Settings> {
         (None, None) => None,
         _ => bail!("tls_cert and tls_key are given together or not at all"),
     };
+    let website = match (file.website, file.website_domains) {
+        (Some(listen), domains) => Some(Website { listen, domains }),
+        (None, domains) if domains.is_empty() => None,
+        (None, _) => bail!("website_domains need website"),
+    };
     let drives: Vec<_> =
         file.drive.into_iter().map(|drive| drive.resolve(base)).collect::<Result<_>>()?;
     let defaults = Settings::new(base.join(file.data), DriveChoice::Named(drives));
@@ -97,7 +107,9 @@ fn settings(file: GatewayFile, base: &Path) -> Result<Settings> {
         s3: file.s3.unwrap_or(S3_DEFAULT),
         admin: file.admin.unwrap_or(ADMIN_DEFAULT),
         domains: file.domains,
+        website,
         region: file.region.unwrap_or(defaults.region),
+        allow_signature_v2: file.allow_signature_v2,
         tls,
         memory_limit_bytes: memory_limit
             .map_err(named("memory_limit"))?
@@ -166,7 +178,15 @@ mod tests {
         let settings = parse("data = 'd'").expect("loads");
         assert_eq!(settings.memory_limit_bytes, 1 << 30);
         assert_eq!(settings.region, "us-east-1");
+        assert!(settings.website.is_none());
         assert_eq!(settings.client_timeout, std::time::Duration::from_secs(60));
+    }
+
+    #[test]
+    fn websites_have_an_address_and_domains() {
+        let settings = parse("data = 'd'\nwebsite = '0.0.0.0:80'\nwebsite_domains = ['w']");
+        let website = settings.expect("loads").website.expect("on");
+        assert_eq!((website.listen.port(), website.domains), (80, vec!["w".to_owned()]));
     }
 
     #[test]
@@ -176,6 +196,7 @@ mod tests {
         assert!(refusal("data = 'd'\nmemory_limit = '1MiB'").contains("memory_limit"));
         assert!(refusal("data = 'd'\nclient_timeout = '2h'").contains("1s to 1h"));
         assert!(refusal("data = 'd'\ntls_cert = 'c.pem'").contains("together"));
+        assert!(refusal("data = 'd'\nwebsite_domains = ['w']").contains("website"));
         assert!(refusal("data = 'd'\n[placement]\navailability_floor = 2").contains("from 0 to 1"));
         assert!(refusal("data = 'd'\n[placement]\nmove_rate = '1KiB/s'").contains("move_rate"));
         assert!(refusal("data = 'd'\n[placement]\nread = 'random'").contains("random"));

@@ -27,6 +27,14 @@ pub(crate) struct TlsFiles {
     pub(crate) key: PathBuf,
 }
 
+/// Where buckets are served as websites.
+#[derive(Clone, Debug)]
+pub(crate) struct Website {
+    pub(crate) listen: SocketAddr,
+    /// Domains under which a bucket is a host.
+    pub(crate) domains: Vec<String>,
+}
+
 /// How shards are placed, read and moved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placement {
@@ -59,7 +67,11 @@ pub(crate) struct Settings {
     pub(crate) s3: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) domains: Vec<String>,
+    /// `None`: buckets are no websites.
+    pub(crate) website: Option<Website>,
     pub(crate) region: String,
+    /// Whether signatures of version 2 are taken, too.
+    pub(crate) allow_signature_v2: bool,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) memory_limit_bytes: u64,
     pub(crate) client_timeout: Duration,
@@ -81,7 +93,9 @@ impl Settings {
             s3: local(9000),
             admin: local(9001),
             domains: Vec::new(),
+            website: None,
             region: "us-east-1".to_owned(),
+            allow_signature_v2: false,
             tls: None,
             memory_limit_bytes: 1 << 30,
             client_timeout: Duration::from_secs(60),
@@ -110,7 +124,12 @@ impl Settings {
             s3: args.s3,
             admin: args.admin,
             domains: args.domains,
+            website: args
+                .website
+                .listen
+                .map(|listen| Website { listen, domains: args.website.domains }),
             region: args.region,
+            allow_signature_v2: args.allow_signature_v2,
             tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
             memory_limit_bytes: args.memory_limit,
             client_timeout: args.client_timeout,

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     body::{BodySlot, Payload, declared_algorithm},
-    claim::{self, Claim},
+    claim::{self, Accepts, Claim},
     error::{Code, Outcome},
     header as read,
     stall::PaceLimits,
@@ -22,7 +22,10 @@ pub fn header(data: &[u8]) {
     for line in lines {
         append(&mut headers, line);
     }
-    known(claim::check(Claim { headers: &headers, query }, "eu-north-7"));
+    for version_2 in [false, true] {
+        let accepts = Accepts { region: "eu-north-7", version_2 };
+        known(claim::check(Claim { headers: &headers, query }, accepts));
+    }
     known(read::write_condition(&headers));
     known(read::read_condition(&headers));
     known(read::source_condition(&headers));

@@ -23,7 +23,7 @@ fn mac(key: &[u8], data: &str) -> Vec<u8> {
 }
 
 /// A form being filled in.
-struct Form {
+pub(crate) struct Form {
     expiration: &'static str,
     signed_hours_ago: i64,
     conditions: Vec<String>,
@@ -33,7 +33,7 @@ struct Form {
 
 impl Form {
     /// A form for `key` whose policy says as much.
-    fn new(key: &str) -> Self {
+    pub(crate) fn new(key: &str) -> Self {
         Self {
             expiration: FAR,
             signed_hours_ago: 0,
@@ -45,7 +45,7 @@ impl Form {
     }
 
     /// Adds a field and a condition that it is so.
-    fn field(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
         let value_json = value.replace('"', "\\\"");
         self.conditions.push(format!("[\"eq\",\"${name}\",\"{value_json}\"]"));
         self.open_field(name, value)
@@ -62,7 +62,7 @@ impl Form {
         self
     }
 
-    async fn post(mut self, edge: &Edge) -> Answer {
+    pub(crate) async fn post(mut self, edge: &Edge) -> Answer {
         let (day, date) = hours_ago(self.signed_hours_ago);
         let credential = format!("{}/{day}/us-east-1/s3/aws4_request", ANN.0);
         self = self

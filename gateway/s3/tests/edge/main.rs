@@ -9,6 +9,8 @@ mod bodies;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod forms;
@@ -17,12 +19,18 @@ mod harness;
 #[cfg(test)]
 mod listings;
 #[cfg(test)]
+mod lock;
+#[cfg(test)]
 mod memory_device;
 #[cfg(test)]
 mod multipart;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod reads;
 #[cfg(test)]
 mod routing;
+#[cfg(test)]
+mod website;
 #[cfg(test)]
 mod writes;

@@ -2,7 +2,10 @@
 
 use crate::{
     ObjectAttributes, ObjectWriteError,
-    limits::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX, USER_METADATA_LEN_BYTES_MAX},
+    limits::{
+        BUCKET_TAGS_MAX, TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX,
+        USER_METADATA_LEN_BYTES_MAX,
+    },
 };
 
 /// Storage classes that are taken and echoed. All of them are stored alike: erasure-coded, online,
@@ -55,6 +58,21 @@ pub(crate) fn validate_tags(tags: &[(String, String)]) -> Result<(), &'static st
     if tags.len() > TAGS_MAX {
         return Err("an object has at most 10 tags");
     }
+    validate_each_tag(tags)
+}
+
+/// Checks the tags of a bucket, or those that a configuration asks for.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check_bucket_tags(tags: &[(String, String)]) -> Result<(), &'static str> {
+    if tags.len() > BUCKET_TAGS_MAX {
+        return Err("a bucket has at most 50 tags");
+    }
+    validate_each_tag(tags)
+}
+
+fn validate_each_tag(tags: &[(String, String)]) -> Result<(), &'static str> {
     for (index, (name, value)) in tags.iter().enumerate() {
         if !(1..=TAG_KEY_CHARS_MAX).contains(&name.chars().count()) {
             return Err("a tag key has 1 to 128 characters");

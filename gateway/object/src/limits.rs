@@ -17,6 +17,9 @@ pub(crate) const USER_METADATA_LEN_BYTES_MAX: usize = 2 << 10;
 /// Tags of one object. S3.
 pub(crate) const TAGS_MAX: usize = 10;
 
+/// Tags of one bucket. S3.
+pub(crate) const BUCKET_TAGS_MAX: usize = 50;
+
 /// Longest tag key in characters. S3.
 pub(crate) const TAG_KEY_CHARS_MAX: usize = 128;
 

@@ -30,12 +30,13 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    access_line::Encryption,
     config::S3EdgeConfig,
     error::Failure,
     exchange::{BoxError, HEADER_COUNT_MAX, Peer, ReportedBody},
     stall::StallGuard,
     telemetry::ConnectionGauge,
-    tls::TlsConfig,
+    tls::{self, TlsConfig},
     unparsed::{Documented, Understood},
 };
 
@@ -152,22 +153,25 @@ impl<A: Answers> Connection<A> {
         // Answers are written whole, so there is nothing to gain from waiting for more.
         let _ = stream.set_nodelay(true);
         let Some(acceptor) = acceptor else {
-            return self.speak(stream, false).await;
+            return self.speak(stream, None).await;
         };
         let handshake = acceptor.accept(stream);
         match tokio::time::timeout(self.config.header_read_timeout, handshake).await {
-            Ok(Ok(stream)) => self.speak(stream, true).await,
+            Ok(Ok(stream)) => {
+                let encryption = tls::encryption(stream.get_ref().1);
+                self.speak(stream, Some(encryption)).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, peer = %self.address, "no TLS handshake"),
             Err(_) => tracing::debug!(peer = %self.address, "the TLS handshake took too long"),
         }
     }
 
-    async fn speak<S>(self, stream: S, secure: bool)
+    async fn speak<S>(self, stream: S, encryption: Option<Encryption>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { answers, config, address, watcher, permit } = self;
-        let peer = Peer { address, secure };
+        let peer = Peer { address, secure: encryption.is_some(), encryption };
         let understood = Understood::default();
         let guarded = StallGuard::new(stream, config.pace(), config.header_read_timeout);
         let unparsed = Arc::clone(&answers);

@@ -18,12 +18,18 @@ use std::{
     time::Instant,
 };
 
+use gateway_meta::AccountId;
 use http::StatusCode;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::body::BodySlot;
+use parking_lot::Mutex;
+
+use crate::{
+    access_line::{self, Answered, BatchDeletion},
+    body::BodySlot,
+};
 
 const REQUESTS: &str = "datamesh_s3_requests_total";
 const DURATION: &str = "datamesh_s3_request_duration_seconds";
@@ -69,6 +75,12 @@ pub(crate) struct Findings {
     pub(crate) operation: OnceLock<&'static str>,
     /// The access key that signed.
     pub(crate) access_key_id: OnceLock<String>,
+    /// The account it belongs to.
+    pub(crate) account: OnceLock<AccountId>,
+    /// The code of the error that was answered.
+    pub(crate) error_code: OnceLock<String>,
+    /// What became of the objects of one request that deletes many, where that is logged.
+    pub(crate) batch_deletions: Mutex<Vec<BatchDeletion>>,
 }
 
 /// One request on its way through; reports itself when the last byte of its answer is gone, or the
@@ -76,6 +88,7 @@ pub(crate) struct Findings {
 pub(crate) struct Report {
     pub(crate) started: Instant,
     pub(crate) request_id: String,
+    pub(crate) host_id: Arc<str>,
     pub(crate) peer: SocketAddr,
     pub(crate) method: String,
     pub(crate) path: String,
@@ -85,6 +98,12 @@ pub(crate) struct Report {
     pub(crate) status: StatusCode,
     pub(crate) sent_bytes: u64,
     pub(crate) whole: bool,
+    /// When the answer began.
+    pub(crate) answered: Option<Instant>,
+    /// How large the object in question is.
+    pub(crate) object_len_bytes: Option<u64>,
+    /// What the bucket's access log is told, where there is one.
+    pub(crate) logged: Option<Box<access_line::Entry>>,
 }
 
 impl Report {
@@ -93,6 +112,23 @@ impl Report {
         gauge!(IN_FLIGHT).increment(1.0);
         self
     }
+
+    /// Adds to the bucket's access log.
+    fn log(&self) {
+        let Some(entry) = &self.logged else { return };
+        entry.write(&Answered {
+            peer: self.peer.ip(),
+            request_id: &self.request_id,
+            host_id: &self.host_id,
+            status: self.status.as_u16(),
+            sent_bytes: self.sent_bytes,
+            object_len_bytes: self.object_len_bytes,
+            started: self.started,
+            received: self.body.last_received(),
+            answered: self.answered,
+            findings: &self.findings,
+        });
+    }
 }
 
 impl Drop for Report {
@@ -100,6 +136,7 @@ impl Drop for Report {
         let operation = self.findings.operation.get().copied().unwrap_or(NO_OPERATION);
         let elapsed = self.started.elapsed();
         let received_bytes = self.body.received_bytes();
+        self.log();
         let status = self.status.as_u16();
         gauge!(IN_FLIGHT).decrement(1.0);
         counter!(REQUESTS, "operation" => operation, "status" => status.to_string()).increment(1);

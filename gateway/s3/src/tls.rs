@@ -14,6 +14,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
+use crate::access_line::Encryption;
+
 /// A certificate chain and its key, from two PEM files. Cheap to clone; clones share the current
 /// certificate.
 #[derive(Clone, Debug)]
@@ -93,6 +95,27 @@ impl TlsConfig {
             .with_cert_resolver(Arc::clone(&self.current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config
+    }
+}
+
+/// What the encryption of a connection is called, as access logs have it.
+pub(crate) fn encryption(connection: &rustls::ServerConnection) -> Encryption {
+    let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "-",
+    };
+    Encryption { cipher_suite: suite.map_or("-", cipher_suite), version }
+}
+
+/// The library marks the suites of TLS 1.3; nobody else does.
+fn cipher_suite(name: &'static str) -> &'static str {
+    match name {
+        "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+        "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+        "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other,
     }
 }
 

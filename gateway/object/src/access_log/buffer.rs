@@ -56,15 +56,15 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// Adds a line of `bucket`'s.
+    /// Adds a line of `bucket`'s, of a request of `at`.
     pub(super) fn push(
         &mut self,
         bucket: &BucketRecord,
         logging: &BucketLoggingRecord,
-        now: UnixMillis,
+        at: UnixMillis,
         line: &str,
     ) -> Taken {
-        let day = u32::try_from(now.0 / MILLIS_PER_DAY).unwrap_or(u32::MAX);
+        let day = u32::try_from(at.0 / MILLIS_PER_DAY).unwrap_or(u32::MAX);
         let place = (bucket.id, day);
         self.make_room_in_row(place, logging, line.len());
         let is_new = !self.open.contains_key(&place);

@@ -30,6 +30,7 @@ use std::{
 use async_trait::async_trait;
 use gateway_meta::{CommitOutcome, Op, Table, key::ctl, record::Record};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use node_proto::UnixMillis;
 use tokio::sync::{Mutex, Notify};
 
 use self::buffer::{Buffer, Sealed};
@@ -110,12 +111,11 @@ impl AccessLog {
 }
 
 impl Engine {
-    /// Takes a line of a bucket's access log, without its line feed. Never waits. Does nothing for a
-    /// bucket without one.
-    pub(crate) fn log_access(&self, bucket: &Bucket, line: &str) {
+    /// Takes a line of a bucket's access log, of a request of `at`, without its line feed. Never
+    /// waits. Does nothing for a bucket without one.
+    pub(crate) fn log_access(&self, bucket: &Bucket, at: UnixMillis, line: &str) {
         let Some(logging) = &bucket.configs.logging else { return };
-        let now = self.clock.now();
-        let taken = self.access_log.buffer.lock().push(&bucket.record, logging, now, line);
+        let taken = self.access_log.buffer.lock().push(&bucket.record, logging, at, line);
         counter!(LINES).increment(1);
         match taken {
             buffer::Taken::Yes => {}

@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ pub(crate) struct BodySlot(Arc<Mutex<Slot>>);
 struct Slot {
     body: Option<RawBody>,
     received_bytes: u64,
+    last_received: Option<Instant>,
     started: bool,
     /// The start of the body, while it is to be kept.
     kept: Vec<u8>,
@@ -43,6 +44,7 @@ struct Slot {
 impl Slot {
     fn received(&mut self, bytes: &[u8]) {
         self.received_bytes += bytes.len() as u64;
+        self.last_received = Some(Instant::now());
         let room = self.keep_len_bytes.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(&bytes[..room.min(bytes.len())]);
     }
@@ -73,6 +75,11 @@ impl BodySlot {
     /// Bytes read so far.
     pub(crate) fn received_bytes(&self) -> u64 {
         self.0.lock().received_bytes
+    }
+
+    /// When the last bytes so far were read.
+    pub(crate) fn last_received(&self) -> Option<Instant> {
+        self.0.lock().last_received
     }
 
     /// Whether reading has begun, which is what tells a client to go on.

@@ -1,9 +1,11 @@
 //! Buckets.
 
 use gateway_iam::canonical_id;
-use gateway_object::{CreateBucket, ListBuckets};
+use gateway_meta::record::Versioning;
+use gateway_object::{BucketError, CreateBucket, ListBuckets};
 use http::StatusCode;
 
+use super::bucket_tagging;
 use crate::{
     answer::Answer,
     call::Call,
@@ -72,19 +74,20 @@ pub(super) async fn create_bucket(call: Call<'_>) -> Outcome<Answer> {
         return Err(Failure::not_implemented("Object ownership other than BucketOwnerEnforced"));
     }
     let document = call.document().await?;
-    let region = document.root.map(|root| {
+    let asked = document.root.map(|root| {
         if root.name != "CreateBucketConfiguration" {
             return Err(Failure::new(Code::MalformedXml));
         }
-        for element in ["Location", "Bucket", "Tags"] {
+        for element in ["Location", "Bucket"] {
             if root.child(element).is_some_and(|child| !child.children.is_empty()) {
                 let what = format!("The bucket configuration element {element}");
                 return Err(Failure::not_implemented(&what));
             }
         }
-        Ok(root.child_text("LocationConstraint").unwrap_or_default().trim().to_owned())
+        let tags = root.child("Tags").map(bucket_tagging::parse).transpose()?.unwrap_or_default();
+        Ok((root.child_text("LocationConstraint").unwrap_or_default().trim().to_owned(), tags))
     });
-    let region = region.transpose()?.unwrap_or_default();
+    let (region, tags) = asked.transpose()?.unwrap_or_default();
     let here = &call.gateway.config.region;
     if !region.is_empty() && region != *here {
         let message = format!(
@@ -97,8 +100,9 @@ pub(super) async fn create_bucket(call: Call<'_>) -> Outcome<Answer> {
         name: call.target.bucket().to_owned(),
         owner: call.account,
         region: if here == DEFAULT_REGION { String::new() } else { here.clone() },
-        object_lock: false,
-        tags: Vec::new(),
+        object_lock: request_header::text(&call.headers, "x-amz-bucket-object-lock-enabled")?
+            .is_some_and(|enabled| enabled.eq_ignore_ascii_case("true")),
+        tags,
     };
     call.gateway.service.create_bucket(request).await?;
     let mut answer = Answer::empty(StatusCode::OK);
@@ -114,7 +118,16 @@ pub(super) fn head_bucket(call: Call<'_>) -> Outcome<Answer> {
 }
 
 pub(super) async fn delete_bucket(call: Call<'_>) -> Outcome<Answer> {
-    call.gateway.service.delete_bucket(call.target.bucket()).await?;
+    let deleted = call.gateway.service.delete_bucket(call.target.bucket()).await;
+    let versioning = call.bucket.as_ref().map(|bucket| bucket.versioning).unwrap_or_default();
+    deleted.map_err(|error| match error {
+        BucketError::NotEmpty if versioning != Versioning::Never => Failure::with_message(
+            Code::BucketNotEmpty,
+            "The bucket you tried to delete is not empty. You must delete all versions in the \
+             bucket.",
+        ),
+        error => error.into(),
+    })?;
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }
 
@@ -125,13 +138,6 @@ pub(super) fn get_bucket_location(call: Call<'_>) -> Outcome<Answer> {
     xml.open_with(name, "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"");
     xml.escaped(region.unwrap_or_default());
     xml.close(name);
-    Ok(Answer::document(xml.finish()))
-}
-
-/// Versioning was never enabled on any bucket, and that is what an empty document says.
-pub(super) fn get_bucket_versioning() -> Outcome<Answer> {
-    let mut xml = Writer::rooted("VersioningConfiguration");
-    xml.close("VersioningConfiguration");
     Ok(Answer::document(xml.finish()))
 }
 

@@ -85,7 +85,10 @@ impl Answers for Site {
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let (parts, body) = request.into_parts();
-        let exchange = self.exchanges.begin(&parts, body, peer);
+        let mut exchange = self.exchanges.begin(&parts, body, peer);
+        let target = self.target(&parts);
+        let service = &self.gateway.service;
+        self.exchanges.log(&mut exchange, service, &parts, &target).await;
         let context = &exchange.context;
         let crossing = Crossing::of(&parts.method, &parts.headers);
         let answer = self.page(&parts, context).await;
@@ -139,6 +142,12 @@ impl Site {
         let visit =
             Visit { gateway: &self.gateway, context, bucket, parts, key, host: host(parts), head };
         Ok(visit.answer(&website).await)
+    }
+
+    /// What is visited.
+    fn target(&self, parts: &Parts) -> Target {
+        let key = percent::decode(parts.uri.path()).unwrap_or_default();
+        target(self.bucket(parts), key.strip_prefix('/').unwrap_or(&key))
     }
 
     /// The bucket that the host names: before one of the domains, or by itself.

@@ -7,6 +7,8 @@ mod access;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod configurations;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod cors;
@@ -28,6 +30,8 @@ mod multipart;
 mod policy;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod rename;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]

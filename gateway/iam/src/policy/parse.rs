@@ -23,7 +23,8 @@ pub(super) fn policy(text: &str, bucket: &str) -> Result<Policy, Malformed> {
     if text.len() > POLICY_LEN_BYTES_MAX {
         return Err(Malformed::TooLong);
     }
-    let Ok(Json::Object(fields)) = serde_json::from_str::<Json>(text) else {
+    let json = serde_json::from_str::<Json>(text);
+    let (true, Ok(Json::Object(fields))) = (text.starts_with('{'), json) else {
         return Err(Malformed::NoJson);
     };
     only(&fields, &["Version", "Id", "Statement"])?;

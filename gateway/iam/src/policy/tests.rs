@@ -330,6 +330,7 @@ fn documents_that_are_no_policies_are_refused_in_the_words_of_aws() {
     let whole = format!("{allow},{get},{objects}");
     for (text, message) in [
         ("[]".to_owned(), "Policies must be valid JSON and the first byte must be '{'"),
+        (" {}".to_owned(), "Policies must be valid JSON and the first byte must be '{'"),
         ("{".to_owned(), "Policies must be valid JSON and the first byte must be '{'"),
         (
             statement(format!("{whole},{get}")),

@@ -6,7 +6,7 @@ use crate::harness::{ANN, BEN, BUCKET, Edge, ROOT};
 async fn anonymous_requests_are_denied() {
     let edge = Edge::start().await;
     edge.store("k", "data").await;
-    for target in ["/", "", "k", "?uploads", "?nosuch"] {
+    for target in ["/", "", "k", "?uploads", "?policy"] {
         edge.get(target).anonymous().send().await.expect_error(403, "AccessDenied");
     }
     edge.put("k").anonymous().body("x").send().await.expect_error(403, "AccessDenied");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test helper that unwraps fails its test")]
 
 mod buckets;
+mod encryption;
 mod harness;
 mod listing;
 mod lock;
@@ -11,3 +12,6 @@ mod multipart;
 mod objects;
 mod races;
 mod reference;
+mod version_model;
+mod version_races;
+mod versions;

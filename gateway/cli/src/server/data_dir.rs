@@ -54,6 +54,9 @@ pub(crate) struct Endpoints {
     pub(crate) s3: String,
     pub(crate) admin: String,
     pub(crate) pid: u32,
+    /// Where buckets are served as websites.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) website: Option<String>,
     /// Who this gateway is in the mesh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) peer: Option<String>,

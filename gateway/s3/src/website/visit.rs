@@ -12,16 +12,31 @@ use super::{elsewhere, page, place, routing};
 use crate::{
     adapter::Context,
     answer::Answer,
-    call::{Call, Gateway, allow},
+    authorization::{Evidence, Rules, judge},
+    call::{Call, Gateway, Origin},
     error::{Code, Failure, Outcome},
     operation::Operation,
-    ops,
+    ops::{self, payment},
     query::Query,
     target::Target,
 };
 
 /// The header by which an object sends browsers elsewhere.
 const REDIRECT_LOCATION: &str = "x-amz-website-redirect-location";
+
+/// Why there is no page.
+struct NoPage {
+    /// What is told.
+    failure: Failure,
+    /// Whether the object is not there, told or not.
+    is_missing: bool,
+}
+
+impl From<Failure> for NoPage {
+    fn from(failure: Failure) -> Self {
+        Self { failure, is_missing: false }
+    }
+}
 
 /// One request.
 pub(super) struct Visit<'a> {
@@ -86,7 +101,7 @@ impl Visit<'_> {
                 }
                 Ok(answer)
             }
-            Err(custom) => Ok(page::answer(&failure, Some(&custom), &place(self.context))),
+            Err(custom) => Ok(page::answer(&failure, Some(&custom.failure), &place(self.context))),
         }
     }
 
@@ -94,14 +109,14 @@ impl Visit<'_> {
     async fn object_or_index(&self, index_suffix: &str) -> Outcome<Answer> {
         if self.key.is_empty() || self.key.ends_with('/') {
             let index = format!("{}{index_suffix}", self.key);
-            return self.read(&index, self.headers()).await;
+            return self.read(&index, self.headers()).await.map_err(|no_page| no_page.failure);
         }
-        let failure = match self.read(self.key, self.headers()).await {
+        let NoPage { failure, is_missing } = match self.read(self.key, self.headers()).await {
             Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
+            Err(no_page) => no_page,
         };
         let index = format!("{}/{index_suffix}", self.key);
-        if is_missing(&failure) && self.read(&index, self.plain_headers()).await.is_ok() {
+        if is_missing && self.read(&index, self.plain_headers()).await.is_ok() {
             let folder = format!("/{}/", crate::percent::encode(self.key));
             return elsewhere(StatusCode::FOUND.as_u16(), &folder);
         }
@@ -124,28 +139,48 @@ impl Visit<'_> {
     }
 
     /// Reads an object as everyone may, or goes where it sends browsers.
-    async fn read(&self, key: &str, headers: HeaderMap) -> Outcome<Answer> {
+    async fn read(&self, key: &str, headers: HeaderMap) -> Result<Answer, NoPage> {
+        let everyone = Principal::Anonymous;
+        let from = Origin { peer: self.context.peer, secure: self.context.secure };
+        let query = Query::default();
+        let evidence = Evidence::of(&headers, &query, from);
+        let bucket = &*self.bucket;
+        let rules = Rules::of(self.gateway, &everyone, bucket, Some(key), &evidence).await?;
+        let judge = |action, key| judge(&everyone, action, bucket, key, rules.as_ref());
+        judge(Action::GetObject, Some(key))?;
+        let may_list = judge(Action::ListBucket, None).is_ok();
+        // Nobody is there who could pay.
+        payment::is_charged(bucket, None, &headers)?;
         let operation = if self.head { Operation::HeadObject } else { Operation::GetObject };
-        allow(&Principal::Anonymous, Action::GetObject, self.bucket.owner)?;
         let call = Call {
             gateway: self.gateway,
-            principal: Principal::Anonymous,
-            account: self.bucket.owner,
+            principal: everyone,
+            account: bucket.owner,
+            from,
+            rules: rules.map(Arc::new),
             headers,
-            query: Query::default(),
-            target: Target::Object { bucket: self.bucket.name.clone(), key: key.to_owned() },
+            query,
+            target: Target::Object { bucket: bucket.name.clone(), key: key.to_owned() },
             origin: String::new(),
+            findings: Arc::clone(&self.context.findings),
             bucket: Some(Arc::clone(&self.bucket)),
             payload: Mutex::new(None),
         };
         let answer = ops::perform(operation, call).await;
-        let answer = answer.map_err(|failure| match is_missing(&failure) {
-            true => failure.detail_if_new("Key", key),
-            false => failure,
+        let answer = answer.map_err(|failure| {
+            let is_missing = matches!(failure.code(), Code::NoSuchKey | Code::NoSuchVersion);
+            let failure = match is_missing && !may_list {
+                // Whoever may not list is not told what is not there.
+                true => Failure::new(Code::AccessDenied),
+                false => failure.detail_if_new("Key", key),
+            };
+            NoPage { failure, is_missing }
         })?;
-        match answer.headers.get(REDIRECT_LOCATION).and_then(|location| location.to_str().ok()) {
+        match answer.headers.get(REDIRECT_LOCATION) {
             Some(location) => {
-                elsewhere(StatusCode::MOVED_PERMANENTLY.as_u16(), &routing::as_written(location))
+                let location = String::from_utf8_lossy(location.as_bytes());
+                let status = StatusCode::MOVED_PERMANENTLY.as_u16();
+                Ok(elsewhere(status, &routing::as_written(&location))?)
             }
             None => Ok(answer),
         }
@@ -175,8 +210,4 @@ impl Visit<'_> {
         }
         headers
     }
-}
-
-fn is_missing(failure: &Failure) -> bool {
-    matches!(failure.code(), Code::NoSuchKey | Code::NoSuchVersion)
 }

@@ -171,6 +171,7 @@ pub(crate) fn receipt(record: &ObjectRecord, metadata: &ObjectMetadata) -> Write
         checksum: metadata.checksum.clone(),
         len_bytes: metadata.len_bytes,
         modified: record.modified,
+        tags: metadata.tags.clone(),
         encryption: metadata.encryption.clone(),
     }
 }

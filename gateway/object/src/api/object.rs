@@ -96,6 +96,8 @@ pub struct WriteReceipt {
     pub len_bytes: u64,
     /// When it was stored.
     pub modified: UnixMillis,
+    /// Its tags.
+    pub tags: Vec<(String, String)>,
     /// Whose keys it is sealed under.
     pub encryption: Encryption,
 }
@@ -235,8 +237,8 @@ pub struct CopyObject {
 pub struct CopyReceipt {
     /// The object written.
     pub written: WriteReceipt,
-    /// The version read.
-    pub source_version: VersionId,
+    /// The version read, of a bucket that has versions.
+    pub source_version: Option<VersionId>,
 }
 
 /// Gives an object another key.

@@ -128,8 +128,8 @@ async fn a_bucket_made_by_an_earlier_release_can_be_changed_and_deleted() {
     let txids = TxIds::new(UnixMillis(2), 99);
     for change_first in [true, false] {
         let row = meta.get(Table::Ctl, &row_key).unwrap().unwrap();
-        // The first version had all fields but the last.
-        let mut value = row[..row.len() - 1].to_vec();
+        // The first version had all fields but the last three, of a byte each.
+        let mut value = row[..row.len() - 3].to_vec();
         value[0] = 1;
         let old = BucketRecord::decode(&value).unwrap();
         let put = Op::Put { table: Table::Ctl, key: row_key.clone(), value: value.into() };

@@ -231,7 +231,7 @@ async fn a_copy_has_the_bytes_and_what_the_directives_say() {
     };
     let copied = harness.service.copy_object(to_other.clone()).await.unwrap();
     assert_eq!(copied.written.etag, original.etag);
-    assert_eq!(copied.source_version, VersionId::Null);
+    assert_eq!(copied.source_version, None);
     let get = GetObject { target: to_other.target.clone(), ..get_request("copy") };
     let read = harness.service.get_object(get).await.unwrap();
     let metadata = &read.info.metadata;

@@ -71,12 +71,20 @@ async fn slow() -> Harness {
     Harness::start_over(Arc::new(SlowCommits::default()), ObjectConfig::default()).await
 }
 
+/// A harness whose commits are slow, and the rows beneath it.
+pub(crate) async fn slow_over_rows() -> (Arc<Harness>, Arc<MemoryMetaStore>) {
+    let store = SlowCommits::default();
+    let rows = Arc::clone(&store.rows);
+    let harness = Harness::start_over(Arc::new(store), ObjectConfig::default()).await;
+    (Arc::new(harness), rows)
+}
+
 async fn slow_and_shared() -> Arc<Harness> {
     Arc::new(slow().await)
 }
 
 /// Runs `task` for each of `0..count` on threads of their own.
-async fn together<T: Send + 'static, F>(count: usize, task: impl Fn(usize) -> F) -> Vec<T>
+pub(crate) async fn together<T: Send + 'static, F>(count: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
 {
@@ -190,7 +198,7 @@ async fn a_bucket_is_never_deleted_under_a_write() {
     harness.assert_usage_is_right().await;
 }
 
-fn delete_request(key: &str) -> DeleteObject {
+pub(crate) fn delete_request(key: &str) -> DeleteObject {
     DeleteObject { target: object(key), version: None, if_match: None, bypass_governance: false }
 }
 

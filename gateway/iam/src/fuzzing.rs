@@ -1,6 +1,7 @@
-//! Entry points for fuzzing: persisted accounts and access keys, and the names clients give.
+//! Entry points for fuzzing: persisted accounts and access keys, the names clients give, and
+//! policies.
 //!
-//! The function takes any bytes and panics when a property does not hold. A target of
+//! Each function takes any bytes and panics when a property does not hold. A target of
 //! `compat-tests/fuzz` calls it, and a test replays every input that is kept there.
 //!
 //! Deliberately absent: from every build but tests and the fuzz package's own.
@@ -8,6 +9,7 @@
 use gateway_meta::record::Record;
 
 use crate::{
+    Action, Policy, PolicyContext, PolicyRequest, Principal, Verdict,
     record::{AccessKeyRecord, AccountRecord},
     validate_access_key_id, validate_secret, validate_user_name,
 };
@@ -41,6 +43,33 @@ pub fn record(data: &[u8]) {
     }
 }
 
+/// A policy, a key and facts, with zeros between them; facts are lines of `name=value`.
+///
+/// Whatever is read is judged in bounded time and the same way twice. Who has no name and of whom
+/// nothing is known is let in only by a policy that is told to be public.
+pub fn policy(data: &[u8]) {
+    let mut parts = data.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let [text, key, facts] = [(); 3].map(|()| parts.next().unwrap_or_default());
+    let Ok(policy) = Policy::parse(&text, "bucket") else {
+        return;
+    };
+    let mut known = PolicyContext::default();
+    for (name, value) in facts.lines().filter_map(|line| line.split_once('=')) {
+        known.add(name, value);
+    }
+    let account = gateway_meta::AccountId(2);
+    let somebody = Principal::Account { account, access_key_id: String::new() };
+    for action in [Action::GetObject, Action::ListBucket] {
+        let key = (action == Action::GetObject).then_some(&*key);
+        let judge = |principal: &Principal, context: &PolicyContext| {
+            policy.judge(&PolicyRequest { principal, action, bucket: "bucket", key, context })
+        };
+        assert_eq!(judge(&somebody, &known), judge(&somebody, &known));
+        let stranger = judge(&Principal::Anonymous, &PolicyContext::default());
+        assert!(stranger != Verdict::Allowed || policy.is_public());
+    }
+}
+
 fn round_trip<R: Record + PartialEq + std::fmt::Debug>(value: &[u8]) {
     let Ok(record) = R::decode(value) else {
         return;
@@ -57,5 +86,10 @@ mod tests {
     #[test]
     fn kept_inputs_hold() {
         kept::replay("iam_record", record);
+    }
+
+    #[test]
+    fn kept_policies_hold() {
+        kept::replay("iam_policy", policy);
     }
 }

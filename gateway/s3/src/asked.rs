@@ -83,10 +83,11 @@ fn not_allowed(failure: Failure, method: &str, target: &Target) -> Failure {
         Target::Bucket { .. } => ("BUCKET", "DELETE, GET, HEAD, PUT"),
         Target::Object { .. } => ("OBJECT", "DELETE, GET, HEAD, PUT"),
     };
-    failure
-        .detail_if_new("Method", method)
-        .detail_if_new("ResourceType", kind)
-        .header(header::ALLOW, HeaderValue::from_static(methods))
+    let failure = failure.detail_if_new("Method", method).detail_if_new("ResourceType", kind);
+    match failure.headers().contains_key(header::ALLOW) {
+        true => failure,
+        false => failure.header(header::ALLOW, HeaderValue::from_static(methods)),
+    }
 }
 
 #[cfg(test)]

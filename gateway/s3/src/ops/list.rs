@@ -44,17 +44,17 @@ pub(super) fn shown(url: bool, key: &str) -> Cow<'_, str> {
     }
 }
 
-/// What both versions of the object listing have in common.
-struct Listing<'a> {
+/// What the listings have in common.
+pub(super) struct Listing<'a> {
     call: &'a Call<'a>,
-    prefix: &'a str,
-    delimiter: &'a str,
-    limit: usize,
-    url: bool,
+    pub(super) prefix: &'a str,
+    pub(super) delimiter: &'a str,
+    pub(super) limit: usize,
+    pub(super) url: bool,
 }
 
 impl<'a> Listing<'a> {
-    fn read(call: &'a Call<'a>, limit: &'static str) -> Outcome<Self> {
+    pub(super) fn read(call: &'a Call<'a>, limit: &'static str) -> Outcome<Self> {
         Ok(Self {
             call,
             prefix: call.query.get("prefix").unwrap_or_default(),
@@ -66,7 +66,7 @@ impl<'a> Listing<'a> {
 
     /// The entry that a listing goes on behind. Common prefixes that are not greater than the
     /// marker are left out, so a marker within one stands for all of it.
-    fn behind<'k>(&self, marker: &'k str) -> &'k str {
+    pub(super) fn behind<'k>(&self, marker: &'k str) -> &'k str {
         let rest = marker.strip_prefix(self.prefix).filter(|_| !self.delimiter.is_empty());
         match rest.and_then(|rest| rest.find(self.delimiter)) {
             Some(at) => &marker[..self.prefix.len() + at + self.delimiter.len()],

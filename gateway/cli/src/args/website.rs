@@ -16,6 +16,7 @@ pub(crate) struct WebsiteArgs {
     ///
     /// A host under none of them is itself the name of a bucket.
     #[arg(
+        id = "website_domains",
         long = "website-domain",
         value_name = "DOMAIN",
         requires = "listen",

@@ -177,10 +177,12 @@ fn customer(headers: &HeaderMap, names: &CustomerHeaders) -> Outcome<Option<Cust
 /// `InvalidRequest`.
 pub(crate) fn check_connection(call: &Call<'_>) -> Outcome<()> {
     let allowed = call.gateway.config.customer_keys_over_http;
-    if allowed || call.from.secure || is_local(call.from.peer) {
-        return Ok(());
-    }
-    if call.headers.keys().any(|name| is_customer_header(name.as_str())) {
+    let is_private = allowed || call.from.secure || is_local(call.from.peer);
+    refuse_readable_keys(is_private, &call.headers)
+}
+
+fn refuse_readable_keys(is_private: bool, headers: &HeaderMap) -> Outcome<()> {
+    if !is_private && headers.keys().any(|name| is_customer_header(name.as_str())) {
         return Err(Failure::invalid_request(
             "Requests specifying Server Side Encryption with Customer provided keys must be made \
              over a secure connection.",

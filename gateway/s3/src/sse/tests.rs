@@ -120,3 +120,13 @@ fn this_machine_is_private() {
         assert_eq!(is_local(peer.parse().unwrap()), local, "{peer}");
     }
 }
+
+#[test]
+fn keys_are_refused_where_others_can_read_them() {
+    for names in [TARGET, SOURCE] {
+        let given = headers(&[(names.key, KEY)]);
+        refused(refuse_readable_keys(false, &given), Code::InvalidRequest, "secure connection");
+        assert!(refuse_readable_keys(true, &given).is_ok());
+    }
+    assert!(refuse_readable_keys(false, &headers(&[(ALGORITHM, "aws:kms")])).is_ok());
+}

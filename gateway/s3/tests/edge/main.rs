@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod access_log;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod configurations;
@@ -12,6 +14,8 @@ mod configurations;
 mod connections;
 #[cfg(test)]
 mod cors;
+#[cfg(test)]
+mod encryption;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
@@ -35,6 +39,10 @@ mod rename;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod versions;
+#[cfg(test)]
 mod website;
+#[cfg(test)]
+mod wire;
 #[cfg(test)]
 mod writes;

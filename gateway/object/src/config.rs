@@ -48,6 +48,8 @@ pub struct ObjectConfig {
     /// Listings that read at once; others wait. Default 16: each takes a thread and holds a
     /// snapshot.
     pub snapshot_reads_max: usize,
+    /// How long a day of lifecycle rules is. Default 24 h; less lets tests see rules act.
+    pub lifecycle_day: Duration,
     /// How often access logs of buckets are delivered. Default 5 minutes; less makes more and
     /// smaller log objects.
     pub access_log_interval: Duration,
@@ -67,6 +69,7 @@ impl Default for ObjectConfig {
             buckets_per_account_max: 10_000,
             cached_buckets_max: 10_000,
             snapshot_reads_max: 16,
+            lifecycle_day: Duration::from_secs(24 * 3600),
             access_log_interval: Duration::from_secs(300),
         }
     }

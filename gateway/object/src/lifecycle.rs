@@ -27,6 +27,8 @@ mod act;
 mod ledger;
 mod pass;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod worker;
 

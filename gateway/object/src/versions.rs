@@ -20,4 +20,3 @@ mod remove;
 
 pub(crate) use edit::{EditOutcome, Finished, KeyEdit, Place, edit_outcome, standing_guards};
 
-pub(crate) use remove::{RemoveVersion, Removed, VersionStanding};

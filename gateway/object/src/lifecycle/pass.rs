@@ -17,11 +17,21 @@ use crate::{
     publish::bucket_exists,
 };
 
-/// Rows of one page. Chosen: a few milliseconds of one thread.
-pub(super) const PAGE_ROWS: u64 = 1000;
-/// Pages between records of the place. Chosen: a restart repeats some sixteen thousand rows, and a
-/// pass over a million writes its place sixty times.
-pub(super) const PAGES_PER_RECORD: u32 = 16;
+/// How a bucket is cut into pages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// Rows of one page. 1,000; chosen: a few milliseconds of one thread.
+    pub(super) page_rows: u64,
+    /// Pages between records of the place. 16; chosen: a restart repeats some sixteen thousand
+    /// rows, and a pass over a million writes its place sixty times.
+    pub(super) pages_per_record: u32,
+}
+
+impl Default for Cut {
+    fn default() -> Self {
+        Self { page_rows: 1000, pages_per_record: 16 }
+    }
+}
 
 /// A pass under way.
 pub(super) struct Pass {
@@ -58,7 +68,7 @@ impl Engine {
     }
 
     /// Judges and acts on one page.
-    pub(super) async fn step_pass(&self, pass: &mut Pass) -> Result<Step, Fault> {
+    pub(super) async fn step_pass(&self, pass: &mut Pass, cut: Cut) -> Result<Step, Fault> {
         let Some(in_force) = self.rules_in_force(&pass.name, pass.bucket)? else {
             return Ok(Step::Gone);
         };
@@ -72,7 +82,7 @@ impl Engine {
         let next = match pass.progress.stage.clone() {
             LifecycleStage::Versions(from) => {
                 let read = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
-                    judge.versions(snapshot, &from, PAGE_ROWS)
+                    judge.versions(snapshot, &from, cut.page_rows)
                 };
                 let page = self.on_snapshot(read).await?;
                 self.note(page.examined, page.damaged);
@@ -81,7 +91,7 @@ impl Engine {
             }
             LifecycleStage::Uploads(after) => {
                 let read = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
-                    judge.uploads(snapshot, &after, PAGE_ROWS)
+                    judge.uploads(snapshot, &after, cut.page_rows)
                 };
                 let page = self.on_snapshot(read).await?;
                 self.note(page.examined, page.damaged);
@@ -93,7 +103,7 @@ impl Engine {
         pass.progress.stage = next;
         pass.pages += 1;
         let is_through = pass.progress.stage == LifecycleStage::Done;
-        if is_through || pass.pages.is_multiple_of(PAGES_PER_RECORD) {
+        if is_through || pass.pages.is_multiple_of(cut.pages_per_record) {
             self.record_place(&in_force, pass).await?;
         }
         Ok(if is_through { Step::Through } else { Step::More })

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use gateway_meta::{BucketId, KeyRange, Table, key::ctl, record::LifecycleRecord};
 use tokio::time::Instant;
 
-use super::pass::{Pass, Step};
+use super::pass::{Cut, Pass, Step};
 use crate::{
     BucketConfig, Fault,
     engine::{Engine, read_fault},
@@ -41,6 +41,7 @@ pub(crate) struct Lifecycle {
     current: Option<Pass>,
     /// What failed in this round is left to the next.
     failed: bool,
+    cut: Cut,
 }
 
 impl Lifecycle {
@@ -52,7 +53,15 @@ impl Lifecycle {
             behind: None,
             current: None,
             failed: false,
+            cut: Cut::default(),
         }
+    }
+
+    /// Cuts buckets into other pages.
+    #[cfg(test)]
+    pub(super) fn cut_into(mut self, cut: Cut) -> Self {
+        self.cut = cut;
+        self
     }
 
     /// Finds the next bucket that needs a pass. `Idle` at the end of the round.
@@ -92,7 +101,7 @@ impl Lifecycle {
 
     async fn advance(&mut self, engine: &Engine) -> Result<Pace, Fault> {
         let Some(pass) = &mut self.current else { return self.look(engine).await };
-        match engine.step_pass(pass).await? {
+        match engine.step_pass(pass, self.cut).await? {
             Step::More => {}
             step @ (Step::Through | Step::Gone) => {
                 engine.lifecycle.ended(step == Step::Through);

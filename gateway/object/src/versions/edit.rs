@@ -187,24 +187,6 @@ impl<'a> KeyEdit<'a> {
         }
     }
 
-    /// Whether the key has more versions than the one at `place`.
-    pub(crate) fn has_others(&mut self, place: Place) -> Result<bool, Fault> {
-        if place != Place::Current && self.cur.now.is_some() {
-            return Ok(true);
-        }
-        loop {
-            let other =
-                |(at, slot): (&u128, &Slot)| slot.now.is_some() && Place::Older(*at) != place;
-            if self.ver.iter().any(other) {
-                return Ok(true);
-            }
-            if self.walked == Walked::All {
-                return Ok(false);
-            }
-            self.walk()?;
-        }
-    }
-
     /// The sequence number of a version that becomes the newest now.
     pub(crate) fn next_seq(&mut self, now: UnixMillis) -> Result<u128, Fault> {
         let newest = self.newest()?.map(|place| self.record(place).seq);

@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod layout;
+pub(crate) mod lifecycle;
 pub(crate) mod mesh;
 pub(crate) mod node;
 pub(crate) mod repair;

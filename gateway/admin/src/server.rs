@@ -21,7 +21,7 @@ use crate::{
     error::ApiError,
     mesh::MeshView,
     probe,
-    routes::{bucket, device, job, key, layout, mesh, node, repair, scrub, token, usage, user},
+    routes::{bucket, device, job, key, layout, lifecycle, mesh, node, repair, scrub, token, usage, user},
     session::{self, TokenKey},
 };
 
@@ -108,6 +108,7 @@ pub fn router(deps: AdminDeps) -> Router {
         .route("/keys/{id}", routing::delete(key::revoke))
         .route("/devices", routing::get(device::list))
         .route("/repair", routing::get(repair::status))
+        .route("/lifecycle", routing::get(lifecycle::status))
         .route("/scrub", routing::get(scrub::status).post(scrub::start))
         .route("/usage/audit", routing::get(usage::audit))
         .merge(of_the_mesh())

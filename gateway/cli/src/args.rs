@@ -4,6 +4,7 @@ pub(crate) mod bucket;
 pub(crate) mod gateway;
 pub(crate) mod job;
 pub(crate) mod layout;
+pub(crate) mod lifecycle;
 pub(crate) mod membership;
 pub(crate) mod mesh;
 pub(crate) mod node;
@@ -18,6 +19,7 @@ pub(crate) use self::{
     gateway::GatewayArgs,
     job::JobArgs,
     layout::LayoutArgs,
+    lifecycle::{LifecycleArgs, LifecycleVerb, lifecycle_day_in_range},
     mesh::MeshArgs,
     node::{NodeArgs, NodeRunArgs, NodeVerb},
     website::WebsiteArgs,
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Key(KeyArgs),
     /// Show the drives
     Device(DeviceArgs),
+    /// Show what lifecycle rules did
+    Lifecycle(LifecycleArgs),
     /// Show what waits for repair
     Repair(RepairArgs),
     /// Verify every stored shard against its hash
@@ -148,6 +152,19 @@ pub(crate) struct ServerArgs {
         env = "DATAMESH_CLIENT_TIMEOUT"
     )]
     pub(crate) client_timeout: Duration,
+
+    /// How long a day of lifecycle rules is: 1s to 24h; less than a day lets tests see rules act
+    ///
+    /// Objects expire at the end of a day of this length, counted from 1970. Dates in rules are not
+    /// affected.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "24h",
+        value_parser = lifecycle::parse_lifecycle_day,
+        env = "DATAMESH_LIFECYCLE_DAY"
+    )]
+    pub(crate) lifecycle_day: Duration,
 
     /// Space that each drive gives to shards, for example 500GiB; by default all of it
     #[arg(

@@ -6,6 +6,7 @@ pub(crate) mod device;
 pub(crate) mod job;
 pub(crate) mod key;
 pub(crate) mod layout;
+pub(crate) mod lifecycle;
 pub(crate) mod mesh;
 pub(crate) mod node;
 mod print;

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::User(args) => command::user::run(args),
         Command::Key(args) => command::key::run(args),
         Command::Device(args) => command::device::run(args),
+        Command::Lifecycle(args) => command::lifecycle::run(args),
         Command::Repair(args) => command::repair::run(args),
         Command::Scrub(args) => command::scrub::run(args),
     };

@@ -232,6 +232,7 @@ async fn open_core(
         memory_limit_bytes: settings.memory_limit_bytes,
         move_bytes_per_second: settings.placement.move_bytes_per_second,
         read_strategy: settings.placement.read,
+        lifecycle_day: settings.lifecycle_day,
         ..ObjectConfig::default()
     };
     let objects =

@@ -185,6 +185,44 @@ pub struct Repair {
     pub reclaim_queue: u64,
 }
 
+/// `GET /lifecycle`, answer. Counts are of the process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lifecycle {
+    /// How long a day of the rules is.
+    pub day_seconds: u64,
+    /// The bucket that rules are applied to now.
+    pub current: Option<LifecyclePass>,
+    /// When no bucket was left, the last time.
+    pub last_round_unix_ms: Option<u64>,
+    /// Buckets gone through.
+    pub passes: u64,
+    /// Versions and uploads looked at.
+    pub examined: u64,
+    /// Newest versions that expired.
+    pub expired: u64,
+    /// Older versions removed.
+    pub older_removed: u64,
+    /// Delete markers removed that had no other versions.
+    pub markers_removed: u64,
+    /// Uploads aborted.
+    pub uploads_aborted: u64,
+    /// Versions that stayed because they are locked.
+    pub locked: u64,
+    /// What could not be read or done; it is tried again in the next pass.
+    pub errors: u64,
+}
+
+/// A pass through one bucket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LifecyclePass {
+    /// The bucket.
+    pub bucket: String,
+    /// When it began, perhaps in an earlier process.
+    pub started_unix_ms: u64,
+    /// Versions and uploads looked at by this process.
+    pub examined: u64,
+}
+
 /// A device being rebuilt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rebuild {

@@ -25,6 +25,7 @@ const PROTECTED: [(&str, &str); 34] = [
     ("POST", "/users/ann/keys"),
     ("DELETE", "/keys/SOMEKEY"),
     ("GET", "/devices"),
+    ("GET", "/lifecycle"),
     ("GET", "/repair"),
     ("GET", "/scrub"),
     ("POST", "/scrub"),

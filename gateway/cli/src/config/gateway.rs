@@ -13,7 +13,7 @@ use super::{
     quantity::{ByteRate, ByteSize, Span},
 };
 use crate::{
-    args::{LogFormat, client_timeout_in_range, memory_limit_in_range},
+    args::{LogFormat, client_timeout_in_range, lifecycle_day_in_range, memory_limit_in_range},
     server::{DriveChoice, Placement, Settings, TlsFiles, Website},
 };
 
@@ -50,6 +50,7 @@ struct GatewayFile {
     tls_key: Option<PathBuf>,
     memory_limit: Option<ByteSize>,
     client_timeout: Option<Span>,
+    lifecycle_day: Option<Span>,
     #[serde(default)]
     log_format: LogFormat,
     log: Option<String>,
@@ -103,6 +104,8 @@ fn settings(file: GatewayFile, base: &Path) -> Result<Settings> {
     let memory_limit = file.memory_limit.map(|size| memory_limit_in_range(size.0)).transpose();
     let client_timeout = file.client_timeout.map(|span| client_timeout_in_range(span.0));
     let client_timeout = client_timeout.transpose().map_err(named("client_timeout"))?;
+    let lifecycle_day = file.lifecycle_day.map(|span| lifecycle_day_in_range(span.0));
+    let lifecycle_day = lifecycle_day.transpose().map_err(named("lifecycle_day"))?;
     Ok(Settings {
         s3: file.s3.unwrap_or(S3_DEFAULT),
         admin: file.admin.unwrap_or(ADMIN_DEFAULT),
@@ -115,6 +118,7 @@ fn settings(file: GatewayFile, base: &Path) -> Result<Settings> {
             .map_err(named("memory_limit"))?
             .unwrap_or(defaults.memory_limit_bytes),
         client_timeout: client_timeout.unwrap_or(defaults.client_timeout),
+        lifecycle_day: lifecycle_day.unwrap_or(defaults.lifecycle_day),
         log_format: file.log_format,
         log: file.log.unwrap_or_else(|| LOG_DEFAULT.to_owned()),
         mesh: Some(file.mesh.options(MESH_LISTEN_DEFAULT)?),
@@ -195,6 +199,7 @@ mod tests {
         assert!(refusal("data = 'd'\nmem = 1").contains("mem"));
         assert!(refusal("data = 'd'\nmemory_limit = '1MiB'").contains("memory_limit"));
         assert!(refusal("data = 'd'\nclient_timeout = '2h'").contains("1s to 1h"));
+        assert!(refusal("data = 'd'\nlifecycle_day = '25h'").contains("1s to 24h"));
         assert!(refusal("data = 'd'\ntls_cert = 'c.pem'").contains("together"));
         assert!(refusal("data = 'd'\nwebsite_domains = ['w']").contains("website"));
         assert!(refusal("data = 'd'\n[placement]\navailability_floor = 2").contains("from 0 to 1"));

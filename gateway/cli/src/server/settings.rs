@@ -75,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) memory_limit_bytes: u64,
     pub(crate) client_timeout: Duration,
+    /// How long a day of lifecycle rules is.
+    pub(crate) lifecycle_day: Duration,
     pub(crate) log_format: LogFormat,
     pub(crate) log: String,
     /// `None`: no node can join.
@@ -99,6 +101,7 @@ impl Settings {
             tls: None,
             memory_limit_bytes: 1 << 30,
             client_timeout: Duration::from_secs(60),
+            lifecycle_day: crate::args::lifecycle::LIFECYCLE_DAY_MAX,
             log_format: LogFormat::Text,
             log: "info,s3s=off,libp2p_kad=error,libp2p_swarm=warn".to_owned(),
             mesh: None,
@@ -133,6 +136,7 @@ impl Settings {
             tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
             memory_limit_bytes: args.memory_limit,
             client_timeout: args.client_timeout,
+            lifecycle_day: args.lifecycle_day,
             log_format: args.log_format,
             log: args.log,
             mesh: mesh.transpose()?,

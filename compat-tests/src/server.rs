@@ -87,6 +87,7 @@ pub struct Running {
     root: Credentials,
     process: Mutex<Option<Process>>,
     second: OnceLock<Credentials>,
+    kms_key: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -100,6 +101,8 @@ struct Process {
 struct Endpoints {
     s3: String,
     admin: String,
+    /// Where buckets are websites, if they are.
+    website: Option<String>,
     pid: u32,
 }
 
@@ -175,6 +178,7 @@ impl Running {
             ),
             process: Mutex::new(None),
             second: OnceLock::new(),
+            kms_key: OnceLock::new(),
         };
         server.start_again();
         server
@@ -392,6 +396,15 @@ impl Running {
         address.trim_end_matches('/').to_owned()
     }
 
+    /// Where buckets are websites, for a server that was started so.
+    ///
+    /// # Panics
+    /// When it was not, or is not running.
+    #[must_use]
+    pub fn website_url(&self) -> String {
+        self.endpoints().website.expect("the server was started with --website")
+    }
+
     /// The admin endpoint.
     ///
     /// # Panics
@@ -451,6 +464,19 @@ impl Running {
             let key = ["--access-key", &second.access_key, "--secret-key", &second.secret_key];
             let _ = self.datamesh(&[&import[..], &key[..]].concat()).succeed();
             second
+        })
+    }
+
+    /// The name of a key of the key service, made with the command line on first use.
+    ///
+    /// # Panics
+    /// When the command fails.
+    #[must_use]
+    pub fn kms_key(&self) -> &str {
+        self.kms_key.get_or_init(|| {
+            let name = "compat-key".to_owned();
+            let _ = self.datamesh(&["kms", "key", "create", "--id", &name]).succeed();
+            name
         })
     }
 

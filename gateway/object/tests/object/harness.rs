@@ -239,11 +239,11 @@ pub(crate) fn sample(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|at| seed.wrapping_add((at * 31 + at / 251) as u8)).collect()
 }
 
-fn random(out: &mut [u8]) {
+pub(crate) fn random(out: &mut [u8]) {
     getrandom::fill(out).unwrap();
 }
 
-fn six_devices() -> (Layout, Vec<Arc<dyn ShardService>>) {
+pub(crate) fn six_devices() -> (Layout, Vec<Arc<dyn ShardService>>) {
     let ids = || (0..6).map(DeviceId);
     let device = |id| LayoutDevice::local(id, "memory".to_owned());
     let layout = Layout::local(ClusterId([1; 16]), ids().map(device).collect());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test helper that unwraps fails its test")]
 
+mod access_log;
 mod buckets;
 mod encryption;
 mod harness;
@@ -12,6 +13,7 @@ mod multipart;
 mod objects;
 mod races;
 mod reference;
+mod rename;
 mod version_model;
 mod version_races;
 mod versions;

@@ -122,8 +122,11 @@ impl Edge {
             key_service: Some(Arc::clone(&kms) as Arc<dyn KeyService>),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };
-        let object_config =
-            ObjectConfig { part_len_bytes_min: PART_MIN as u64, ..ObjectConfig::default() };
+        let object_config = ObjectConfig {
+            part_len_bytes_min: PART_MIN as u64,
+            access_log_interval: Duration::from_millis(50),
+            ..ObjectConfig::default()
+        };
         let service = ObjectService::open(deps, object_config).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

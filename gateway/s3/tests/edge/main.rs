@@ -23,6 +23,8 @@ mod forms;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod listings;
 #[cfg(test)]
 mod lock;

@@ -212,6 +212,30 @@ pub(crate) fn hex_bytes(text: &str) -> String {
     out
 }
 
+/// What S3 says of a form that its policy does not allow, for what the adapter says. The adapter
+/// calls some of them bad policies; S3 denies access.
+fn broken_policy(code: &str, message: &str) -> Option<String> {
+    match code {
+        "AccessDenied" if message == "Request has expired" => Some("Policy expired.".to_owned()),
+        "AccessDenied" if message.starts_with("Each form field that you specify") => {
+            let name = message.split('"').nth(1).unwrap_or_default();
+            Some(format!("Extra input fields: {name}"))
+        }
+        "InvalidPolicyDocument" if message.starts_with("Bucket in form field") => {
+            Some(message.to_owned())
+        }
+        "InvalidPolicyDocument" => {
+            let rest = message.strip_prefix("Policy condition '")?;
+            let (operator, rest) = rest.split_once("' for field '")?;
+            let (field, rest) = rest.split_once("' failed: expected ")?;
+            let (_, rest) = rest.split_once('\'')?;
+            let (value, _) = rest.rsplit_once("', got '")?;
+            Some(format!("Policy Condition failed: [\"{operator}\", \"${field}\", \"{value}\"]"))
+        }
+        _ => None,
+    }
+}
+
 /// S3's failure for what the adapter calls a form, of which `start` arrived. `None` where there is
 /// nothing to add.
 pub(crate) fn explain_form(
@@ -228,6 +252,10 @@ pub(crate) fn explain_form(
         found.map(|(_, value)| value.as_str())
     };
     let access_key = || field("x-amz-credential").and_then(|text| text.rsplitn(5, '/').nth(4));
+    if let Some(what) = broken_policy(code, message) {
+        let message = format!("Invalid according to Policy: {what}");
+        return Some(Failure::with_message(Code::AccessDenied, message));
+    }
     match code {
         "InvalidAccessKeyId" => Some(unknown_key(access_key()?)),
         "SignatureDoesNotMatch" => {
@@ -256,5 +284,32 @@ pub(crate) fn explain_form(
             Some(Failure::new(Code::MaxPostPreDataLengthExceeded))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_policies_are_told_in_the_words_of_s3() {
+        for (code, message, told) in [
+            ("AccessDenied", "Request has expired", Some("Policy expired.")),
+            (
+                "AccessDenied",
+                "Each form field that you specify in a form must appear in the list of policy \
+                 conditions. \"acl\" not specified in the policy.",
+                Some("Extra input fields: acl"),
+            ),
+            (
+                "InvalidPolicyDocument",
+                "Policy condition 'starts-with' for field 'key' failed: expected prefix 'u', got 'k'",
+                Some("Policy Condition failed: [\"starts-with\", \"$key\", \"u\"]"),
+            ),
+            ("InvalidPolicyDocument", "failed to parse POST policy", None),
+            ("AccessDenied", "Access Denied", None),
+        ] {
+            assert_eq!(broken_policy(code, message).as_deref(), told, "{message}");
+        }
     }
 }

@@ -128,8 +128,7 @@ impl Front {
     }
 
     fn target(&self, parts: &Parts) -> Outcome<Target> {
-        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        target::find(&self.domains, host, parts.uri.path())
+        target::find(&self.domains, exchange::host(parts), parts.uri.path())
     }
 
     /// Answers a browser that asks whether a page may send a request.
@@ -225,19 +224,12 @@ async fn translate(
     if let Some(failure) = explain(code, message) {
         return respond(&failure, context);
     }
-    // The adapter calls a form that breaks its policy a bad policy; S3 denies access.
-    let breaks_policy = code == "InvalidPolicyDocument"
-        && (message.starts_with("Policy condition") || message.starts_with("Bucket in form field"));
-    let (code, message) = match (code, breaks_policy) {
-        (_, true) => {
-            parts.status = StatusCode::FORBIDDEN;
-            ("AccessDenied", format!("Invalid according to Policy: {message}"))
-        }
-        ("InternalError" | "ServiceUnavailable", _) => (code, Code::InternalError.message().into()),
-        _ => (code, message.to_owned()),
+    let message = match code {
+        "InternalError" | "ServiceUnavailable" => Code::InternalError.message(),
+        _ => message,
     };
     let _ = context.findings.error_code.set(code.to_owned());
-    let document = error::document(code, &message, &[], &place(context));
+    let document = error::document(code, message, &[], &place(context));
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, APPLICATION_XML);
     Response::from_parts(parts, Body::from(document))
@@ -245,7 +237,10 @@ async fn translate(
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
+    use crate::body::BodySlot;
 
     fn context() -> Context {
         Context {
@@ -277,18 +272,6 @@ mod tests {
             "<Error><Code>SignatureDoesNotMatch</Code><Message>a&amp;b</Message>\
              <Resource>/b/k</Resource><RequestId>R</RequestId><HostId>H</HostId></Error>"
         ));
-    }
-
-    #[tokio::test]
-    async fn form_that_breaks_its_policy_is_denied() {
-        let xml = "<Error><Code>InvalidPolicyDocument</Code>\
-                   <Message>Policy condition 'eq' for field 'key' failed</Message></Error>";
-        let (status, document) = translated(StatusCode::BAD_REQUEST, xml).await;
-        assert_eq!(status, StatusCode::FORBIDDEN);
-        assert!(document.contains("<Code>AccessDenied</Code>"));
-        let unreadable = "<Error><Code>InvalidPolicyDocument</Code><Message>x</Message></Error>";
-        let (status, _) = translated(StatusCode::BAD_REQUEST, unreadable).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST);
     }
 
     #[tokio::test]

@@ -89,6 +89,16 @@ async fn lock_configuration_needs_versioning_and_stays() {
 }
 
 #[tokio::test]
+async fn a_bucket_is_made_with_object_lock() {
+    let edge = Edge::start().await;
+    let create = edge.put("/locked").header("x-amz-bucket-object-lock-enabled", "true");
+    create.send().await.expect_status(200);
+    let told = edge.get("/locked?object-lock").send().await.expect_status(200);
+    assert_eq!(told.element("ObjectLockEnabled"), "Enabled");
+    assert_eq!(edge.get("/locked?versioning").send().await.element("Status"), "Enabled");
+}
+
+#[tokio::test]
 async fn writes_carry_locks_that_reads_tell() {
     let edge = lockable().await;
     stored(&edge, "k", &[(MODE, "COMPLIANCE"), (UNTIL, LATER), (HOLD, "ON")]).await;
@@ -116,7 +126,7 @@ async fn writes_carry_locks_that_reads_tell() {
     complete.send().await.expect_status(200);
     assert_eq!(edge.head("m").send().await.header(MODE), "GOVERNANCE");
     let form = Form::new("f").field(MODE, "GOVERNANCE").field(UNTIL, LATER).field(HOLD, "ON");
-    let form = form.field("content-md5", "jXd/OF3+yIFdIA91Mgbg3A==");
+    let form = form.field("content-md5", "jXd/OF09/siBXSD3SWAm3A==");
     let posted = form.post(&edge).await;
     posted.expect_status(204);
     let told = edge.head("f").send().await;

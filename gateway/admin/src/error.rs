@@ -10,6 +10,7 @@ use gateway_iam::{
     CreateAccessKeyError, CreateAccountError, DeleteAccountError, ListError, ResolveError,
     RevokeAccessKeyError,
 };
+use gateway_kms::{ChangeKeyError, CreateKeyError, KeyError};
 use gateway_layout::{
     ApplyError, ApproveError, ChangeNodeError, CreateTokenError, Kind, NodeError, PreviewError,
     RejectError, RetireError, RevertError, RevokeTokenError, StageError, StoreError,
@@ -167,6 +168,39 @@ impl From<JobError> for ApiError {
             JobError::NoSuchJob { .. } => Self::not_found(error),
             JobError::Ended { .. } => Self::conflict(error),
             JobError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::NotFound { .. } => Self::not_found(error),
+            KeyError::Disabled { .. } => Self::conflict(error),
+            KeyError::Refused { .. }
+            | KeyError::Unavailable { .. }
+            | KeyError::Corrupt { .. } => Self::unavailable(error),
+        }
+    }
+}
+
+impl From<CreateKeyError> for ApiError {
+    fn from(error: CreateKeyError) -> Self {
+        match error {
+            CreateKeyError::Invalid { .. } => Self::invalid(error),
+            CreateKeyError::Exists { .. } | CreateKeyError::TooMany { .. } => Self::conflict(error),
+            CreateKeyError::Key(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeKeyError> for ApiError {
+    fn from(error: ChangeKeyError) -> Self {
+        match error {
+            ChangeKeyError::TooManyVersions { .. } | ChangeKeyError::Conflict { .. } => {
+                Self::conflict(error)
+            }
+            ChangeKeyError::Key(error) => error.into(),
         }
     }
 }

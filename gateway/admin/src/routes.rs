@@ -4,6 +4,7 @@ pub(crate) mod bucket;
 pub(crate) mod device;
 pub(crate) mod job;
 pub(crate) mod key;
+pub(crate) mod kms;
 pub(crate) mod layout;
 pub(crate) mod lifecycle;
 pub(crate) mod mesh;

@@ -9,6 +9,7 @@ use std::{
 
 use axum::{Router, extract::DefaultBodyLimit, routing};
 use gateway_iam::Directory;
+use gateway_kms::BuiltInKeyService;
 use gateway_layout::Cluster;
 use gateway_object::ObjectService;
 use node_proto::Clock;
@@ -21,7 +22,10 @@ use crate::{
     error::ApiError,
     mesh::MeshView,
     probe,
-    routes::{bucket, device, job, key, layout, lifecycle, mesh, node, repair, scrub, token, usage, user},
+    routes::{
+        bucket, device, job, key, kms, layout, lifecycle, mesh, node, repair, scrub, token, usage,
+        user,
+    },
     session::{self, TokenKey},
 };
 
@@ -54,6 +58,8 @@ pub struct AdminDeps {
     pub objects: ObjectService,
     /// Nodes, join tokens and the layout.
     pub cluster: Cluster,
+    /// The keys of SSE-KMS.
+    pub kms: Arc<BuiltInKeyService>,
     /// The mesh; `None` where there is none.
     pub mesh: Option<Arc<dyn MeshView>>,
     /// Wall-clock time, for token expiry.
@@ -70,6 +76,7 @@ pub(crate) struct State {
     pub(crate) directory: Arc<Directory>,
     pub(crate) objects: ObjectService,
     pub(crate) cluster: Cluster,
+    pub(crate) kms: Arc<BuiltInKeyService>,
     pub(crate) mesh: Option<Arc<dyn MeshView>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) token_key: TokenKey,
@@ -92,6 +99,7 @@ pub fn router(deps: AdminDeps) -> Router {
         directory: deps.directory,
         objects: deps.objects,
         cluster: deps.cluster,
+        kms: deps.kms,
         mesh: deps.mesh,
         clock: deps.clock,
         token_key: TokenKey::new(&deps.token_secret),
@@ -111,6 +119,7 @@ pub fn router(deps: AdminDeps) -> Router {
         .route("/lifecycle", routing::get(lifecycle::status))
         .route("/scrub", routing::get(scrub::status).post(scrub::start))
         .route("/usage/audit", routing::get(usage::audit))
+        .merge(of_the_key_service())
         .merge(of_the_mesh())
         .route_layer(administrators_only);
     let api = Router::new().route("/session", routing::post(session::sign_in)).merge(protected);
@@ -123,6 +132,16 @@ pub fn router(deps: AdminDeps) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(DefaultBodyLimit::max(BODY_LEN_BYTES_MAX))
         .with_state(state)
+}
+
+/// Routes about keys of SSE-KMS.
+fn of_the_key_service() -> Router<Arc<State>> {
+    Router::new()
+        .route("/kms/keys", routing::get(kms::list).post(kms::create))
+        .route("/kms/keys/{key}", routing::get(kms::show))
+        .route("/kms/keys/{key}/rotate", routing::post(kms::rotate))
+        .route("/kms/keys/{key}/disable", routing::post(kms::disable))
+        .route("/kms/keys/{key}/enable", routing::post(kms::enable))
 }
 
 /// Routes about nodes and the layout.

@@ -1,8 +1,10 @@
 //! The command line.
 
+pub(crate) mod access_log;
 pub(crate) mod bucket;
 pub(crate) mod gateway;
 pub(crate) mod job;
+pub(crate) mod kms;
 pub(crate) mod layout;
 pub(crate) mod lifecycle;
 pub(crate) mod membership;
@@ -18,6 +20,7 @@ pub(crate) use self::{
     bucket::BucketArgs,
     gateway::GatewayArgs,
     job::JobArgs,
+    kms::KmsArgs,
     layout::LayoutArgs,
     lifecycle::{LifecycleArgs, LifecycleVerb, lifecycle_day_in_range},
     mesh::MeshArgs,
@@ -54,6 +57,8 @@ pub(crate) enum Command {
     User(UserArgs),
     /// Create, list and revoke access keys
     Key(KeyArgs),
+    /// Create, list, rotate, disable and enable keys that objects are encrypted with
+    Kms(KmsArgs),
     /// Show the drives
     Device(DeviceArgs),
     /// Show what lifecycle rules did
@@ -152,6 +157,16 @@ pub(crate) struct ServerArgs {
         env = "DATAMESH_CLIENT_TIMEOUT"
     )]
     pub(crate) client_timeout: Duration,
+
+    /// How often access logs of buckets are delivered: 1s to 24h
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "5m",
+        value_parser = access_log::parse_interval,
+        env = "DATAMESH_ACCESS_LOG_INTERVAL"
+    )]
+    pub(crate) access_log_interval: Duration,
 
     /// How long a day of lifecycle rules is: 1s to 24h; less than a day lets tests see rules act
     ///

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Bucket(args) => command::bucket::run(args),
         Command::User(args) => command::user::run(args),
         Command::Key(args) => command::key::run(args),
+        Command::Kms(args) => command::kms::run(args),
         Command::Device(args) => command::device::run(args),
         Command::Lifecycle(args) => command::lifecycle::run(args),
         Command::Repair(args) => command::repair::run(args),

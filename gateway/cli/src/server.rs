@@ -24,7 +24,7 @@ use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use gateway_admin::{AdminDeps, MeshView, Readiness};
 use gateway_iam::{Directory, DirectoryDeps};
-use gateway_kms::{BuiltInDeps, BuiltInKeyService};
+use gateway_kms::{BuiltInDeps, BuiltInKeyService, KeyService};
 use gateway_layout::Cluster;
 use gateway_meta::{MetaStore, RocksConfig, RocksMetaStore, TxIds};
 use gateway_object::{ObjectConfig, ObjectDeps, ObjectService};
@@ -78,6 +78,7 @@ struct Core {
     mesh: Option<Mesh>,
     cluster: Cluster,
     directory: Arc<Directory>,
+    kms: Arc<BuiltInKeyService>,
     objects: ObjectService,
     clock: Arc<dyn Clock>,
     token_secret: [u8; 32],
@@ -212,33 +213,44 @@ async fn open_core(
     let layout = (*cluster.layout()).clone();
     let devices = Devices::new(drives.clone(), mesh.clone()).of(&layout);
     let token_secret = token_secret(&root_key);
-    let kms = Arc::new(BuiltInKeyService::new(BuiltInDeps {
-        meta: Arc::clone(&shared),
-        txids: Arc::clone(&txids),
-        root_key: Arc::clone(&root_key),
-        clock: Arc::clone(&clock),
-        random: system_random,
-    }));
+    let kms = key_service(&shared, &txids, &root_key, &clock);
     let deps = ObjectDeps {
         meta: shared,
         txids,
         layout,
         devices,
         root_key,
-        key_service: Some(kms),
+        key_service: Some(Arc::clone(&kms) as Arc<dyn KeyService>),
         clock: Arc::clone(&clock),
     };
     let config = ObjectConfig {
         memory_limit_bytes: settings.memory_limit_bytes,
         move_bytes_per_second: settings.placement.move_bytes_per_second,
         read_strategy: settings.placement.read,
+        access_log_interval: settings.access_log_interval,
         lifecycle_day: settings.lifecycle_day,
         ..ObjectConfig::default()
     };
     let objects =
         ObjectService::open(deps, config).await.context("cannot open the object service")?;
     let directory = Arc::new(directory);
-    Ok(Core { meta, drives, mesh, cluster, directory, objects, clock, token_secret })
+    Ok(Core { meta, drives, mesh, cluster, directory, kms, objects, clock, token_secret })
+}
+
+/// The keys of SSE-KMS.
+fn key_service(
+    meta: &Arc<dyn MetaStore>,
+    txids: &Arc<TxIds>,
+    root_key: &Arc<RootKey>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<BuiltInKeyService> {
+    Arc::new(BuiltInKeyService::new(BuiltInDeps {
+        meta: Arc::clone(meta),
+        txids: Arc::clone(txids),
+        root_key: Arc::clone(root_key),
+        clock: Arc::clone(clock),
+        random: system_random,
+    }))
 }
 
 /// Signs the admin API's tokens; the same for every gateway of the cluster and over restarts.
@@ -279,6 +291,7 @@ fn spawn_admin(
         directory: Arc::clone(&core.directory),
         objects: core.objects.clone(),
         cluster: core.cluster.clone(),
+        kms: Arc::clone(&core.kms),
         mesh: view,
         clock: Arc::clone(&core.clock),
         token_secret: core.token_secret,

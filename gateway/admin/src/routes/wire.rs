@@ -2,6 +2,7 @@
 
 mod bucket;
 mod job;
+mod kms;
 mod layout;
 mod mesh;
 mod node;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bucket::Acknowledge,
     job::{Job, JobList},
+    kms::{CreateKmsKey, KmsKey, KmsKeyList},
     layout::{
         Applied, ApplyLayout, Layout, LayoutChange, LayoutDevice, LayoutHistory, LayoutNode,
         LayoutRevision, RevertLayout, Reverted, StageChanges, Staged,

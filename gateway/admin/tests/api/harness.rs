@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use bytes::Bytes;
 use gateway_admin::{AdminDeps, MeshReport, MeshView, Readiness, router};
 use gateway_iam::{Directory, DirectoryDeps, RootCredentials, Secret};
+use gateway_kms::{BuiltInDeps, BuiltInKeyService};
 use gateway_layout::{Cluster, ClusterDeps, Settings};
 use gateway_meta::{MemoryMetaStore, MetaStore, TxIds};
 use gateway_object::{ObjectConfig, ObjectDeps, ObjectService};
@@ -181,6 +182,13 @@ impl Api {
             bootstrap: Vec::new(),
             peers: Vec::new(),
         })));
+        let kms = Arc::new(BuiltInKeyService::new(BuiltInDeps {
+            meta: Arc::clone(&meta),
+            txids: Arc::clone(&txids),
+            root_key: Arc::clone(&root_key),
+            clock: Arc::clone(&shared_clock),
+            random: counting_random,
+        }));
         let deps = ObjectDeps {
             meta,
             txids,
@@ -196,6 +204,7 @@ impl Api {
             directory: Arc::clone(&directory),
             objects: objects.clone(),
             cluster: cluster.clone(),
+            kms,
             mesh: Some(Arc::clone(&mesh) as Arc<dyn MeshView>),
             clock: shared_clock,
             token_secret,

@@ -17,13 +17,19 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Api, NOW, REASON, ROOT};
 
 /// Every route that needs a token, with a method that it takes.
-const PROTECTED: [(&str, &str); 34] = [
+const PROTECTED: [(&str, &str); 41] = [
     ("GET", "/users"),
     ("POST", "/users"),
     ("DELETE", "/users/ann"),
     ("GET", "/users/ann/keys"),
     ("POST", "/users/ann/keys"),
     ("DELETE", "/keys/SOMEKEY"),
+    ("GET", "/kms/keys"),
+    ("POST", "/kms/keys"),
+    ("GET", "/kms/keys/one"),
+    ("POST", "/kms/keys/one/rotate"),
+    ("POST", "/kms/keys/one/disable"),
+    ("POST", "/kms/keys/one/enable"),
     ("GET", "/devices"),
     ("GET", "/lifecycle"),
     ("GET", "/repair"),
@@ -305,4 +311,37 @@ async fn devices_tell_why_they_are_away() {
     assert_eq!(scrub["devices"].as_array().map(Vec::len), Some(3), "{scrub}");
     let audit = api.call("GET", "/usage/audit", Some(&root), None).await.expect(StatusCode::OK);
     assert_eq!(audit, json!({ "drift": [] }));
+}
+
+#[tokio::test]
+async fn keys_of_the_key_service_have_a_life() {
+    let api = Api::open().await;
+    let token = api.root_token().await;
+    let call = |method, path: &'static str, body| api.call(method, path, Some(&token), body);
+    let made = call("POST", "/kms/keys", Some(json!({ "id": "one", "alias": "team/logs" }))).await;
+    let made = made.expect(StatusCode::CREATED);
+    assert_eq!((&made["id"], &made["aliases"][0]), (&json!("one"), &json!("team/logs")));
+    assert_eq!((&made["enabled"], &made["versions"]), (&json!(true), &json!(1)));
+    let random = call("POST", "/kms/keys", Some(json!({}))).await.expect(StatusCode::CREATED);
+    assert_eq!(random["id"].as_str().map(str::len), Some(36));
+    let again = call("POST", "/kms/keys", Some(json!({ "id": "one" }))).await;
+    again.expect_failure(StatusCode::CONFLICT, "conflict");
+    let broken = call("POST", "/kms/keys", Some(json!({ "id": "a b" }))).await;
+    broken.expect_failure(StatusCode::BAD_REQUEST, "invalid-request");
+
+    let shown = call("GET", "/kms/keys/alias%2Fteam%2Flogs", None).await.expect(StatusCode::OK);
+    assert_eq!(shown, made);
+    let disabled = call("POST", "/kms/keys/one/disable", None).await.expect(StatusCode::OK);
+    assert_eq!(disabled["enabled"], false);
+    let rotated = call("POST", "/kms/keys/one/rotate", None).await.expect(StatusCode::OK);
+    assert_eq!((&rotated["versions"], &rotated["enabled"]), (&json!(2), &json!(false)));
+    let enabled = call("POST", "/kms/keys/one/enable", None).await.expect(StatusCode::OK);
+    assert_eq!(enabled["enabled"], true);
+    let list = call("GET", "/kms/keys", None).await.expect(StatusCode::OK);
+    assert_eq!(list["keys"].as_array().map(Vec::len), Some(2));
+    for (method, path) in [("GET", "/kms/keys/two"), ("POST", "/kms/keys/two/rotate")] {
+        call(method, path, None).await.expect_failure(StatusCode::NOT_FOUND, "not-found");
+    }
+    let nameless = call("GET", "/kms/keys/a%20b", None).await;
+    nameless.expect_failure(StatusCode::BAD_REQUEST, "invalid-request");
 }

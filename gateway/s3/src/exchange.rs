@@ -223,6 +223,13 @@ pub(crate) fn respond(answer: Outcome<Answer>, context: &Context) -> Response<Bo
     response
 }
 
+/// Host and port as the client used them.
+pub(crate) fn host(parts: &Parts) -> Option<&str> {
+    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // HTTP/2 has the host in the target.
+    named.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
+}
+
 /// Whether a status tells of an error.
 pub(crate) fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()

@@ -30,7 +30,7 @@ use crate::{
     config::S3EdgeConfig,
     cors::{self, Crossing},
     error::{Code, ErrorPlace, Failure, Outcome},
-    exchange::{BoxError, Exchanges, Peer, ReportedBody, respond},
+    exchange::{self, BoxError, Exchanges, Peer, ReportedBody, respond},
     percent,
     port::{self, Answers, ServeError},
     target::{Domains, Target, without_port},
@@ -139,8 +139,15 @@ impl Site {
         let website = bucket.configs.website.clone().ok_or_else(|| {
             Failure::new(Code::NoSuchWebsiteConfiguration).detail("BucketName", &*bucket.name)
         })?;
-        let visit =
-            Visit { gateway: &self.gateway, context, bucket, parts, key, host: host(parts), head };
+        let visit = Visit {
+            gateway: &self.gateway,
+            context,
+            bucket,
+            parts,
+            key,
+            host: exchange::host(parts).unwrap_or_default(),
+            head,
+        };
         Ok(visit.answer(&website).await)
     }
 
@@ -152,16 +159,9 @@ impl Site {
 
     /// The bucket that the host names: before one of the domains, or by itself.
     fn bucket(&self, parts: &Parts) -> String {
-        let host = host(parts);
+        let host = exchange::host(parts).unwrap_or_default();
         self.domains.bucket_of(host).unwrap_or_else(|| without_port(host).to_lowercase())
     }
-}
-
-/// Host and port as the client used them.
-fn host(parts: &Parts) -> &str {
-    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    // HTTP/2 has the host in the target.
-    named.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
 }
 
 fn target(bucket: String, key: &str) -> Target {

@@ -8,6 +8,7 @@
 //!   compared with the same figure of the same server when it held few.
 
 mod large;
+mod lifecycle;
 mod load;
 mod observed;
 mod small;

@@ -129,6 +129,13 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "DATAMESH_ALLOW_SIGNATURE_V2")]
     pub(crate) allow_signature_v2: bool,
 
+    /// Take clients' own keys (SSE-C) over plain HTTP from other machines, too
+    ///
+    /// Only where something in between encrypts, such as a proxy that ends TLS: whoever reads the
+    /// connection has the keys. Connections from this machine are always good enough.
+    #[arg(long, env = "DATAMESH_ALLOW_SSE_C_OVER_HTTP")]
+    pub(crate) allow_sse_c_over_http: bool,
+
     /// PEM certificate chain: serve S3 over TLS
     #[arg(long, value_name = "FILE", requires = "tls_key", env = "DATAMESH_TLS_CERT")]
     pub(crate) tls_cert: Option<PathBuf>,

@@ -314,6 +314,7 @@ fn spawn_s3(
         domains: settings.domains.clone(),
         region: settings.region.clone(),
         allow_signature_v2: settings.allow_signature_v2,
+        customer_keys_over_http: settings.allow_sse_c_over_http,
         header_read_timeout: settings.client_timeout,
         body_progress_timeout: settings.client_timeout,
         ..S3EdgeConfig::default()

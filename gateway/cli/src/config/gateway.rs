@@ -13,7 +13,10 @@ use super::{
     quantity::{ByteRate, ByteSize, Span},
 };
 use crate::{
-    args::{LogFormat, client_timeout_in_range, lifecycle_day_in_range, memory_limit_in_range},
+    args::{
+        LogFormat, access_log::interval_in_range, client_timeout_in_range, lifecycle_day_in_range,
+        memory_limit_in_range,
+    },
     server::{DriveChoice, Placement, Settings, TlsFiles, Website},
 };
 
@@ -46,10 +49,13 @@ struct GatewayFile {
     region: Option<String>,
     #[serde(default)]
     allow_signature_v2: bool,
+    #[serde(default)]
+    allow_sse_c_over_http: bool,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     memory_limit: Option<ByteSize>,
     client_timeout: Option<Span>,
+    access_log_interval: Option<Span>,
     lifecycle_day: Option<Span>,
     #[serde(default)]
     log_format: LogFormat,
@@ -104,6 +110,9 @@ fn settings(file: GatewayFile, base: &Path) -> Result<Settings> {
     let memory_limit = file.memory_limit.map(|size| memory_limit_in_range(size.0)).transpose();
     let client_timeout = file.client_timeout.map(|span| client_timeout_in_range(span.0));
     let client_timeout = client_timeout.transpose().map_err(named("client_timeout"))?;
+    let access_log_interval = file.access_log_interval.map(|span| interval_in_range(span.0));
+    let access_log_interval =
+        access_log_interval.transpose().map_err(named("access_log_interval"))?;
     let lifecycle_day = file.lifecycle_day.map(|span| lifecycle_day_in_range(span.0));
     let lifecycle_day = lifecycle_day.transpose().map_err(named("lifecycle_day"))?;
     Ok(Settings {
@@ -113,11 +122,13 @@ fn settings(file: GatewayFile, base: &Path) -> Result<Settings> {
         website,
         region: file.region.unwrap_or(defaults.region),
         allow_signature_v2: file.allow_signature_v2,
+        allow_sse_c_over_http: file.allow_sse_c_over_http,
         tls,
         memory_limit_bytes: memory_limit
             .map_err(named("memory_limit"))?
             .unwrap_or(defaults.memory_limit_bytes),
         client_timeout: client_timeout.unwrap_or(defaults.client_timeout),
+        access_log_interval: access_log_interval.unwrap_or(defaults.access_log_interval),
         lifecycle_day: lifecycle_day.unwrap_or(defaults.lifecycle_day),
         log_format: file.log_format,
         log: file.log.unwrap_or_else(|| LOG_DEFAULT.to_owned()),
@@ -199,6 +210,7 @@ mod tests {
         assert!(refusal("data = 'd'\nmem = 1").contains("mem"));
         assert!(refusal("data = 'd'\nmemory_limit = '1MiB'").contains("memory_limit"));
         assert!(refusal("data = 'd'\nclient_timeout = '2h'").contains("1s to 1h"));
+        assert!(refusal("data = 'd'\naccess_log_interval = '0s'").contains("1s to 24h"));
         assert!(refusal("data = 'd'\nlifecycle_day = '25h'").contains("1s to 24h"));
         assert!(refusal("data = 'd'\ntls_cert = 'c.pem'").contains("together"));
         assert!(refusal("data = 'd'\nwebsite_domains = ['w']").contains("website"));

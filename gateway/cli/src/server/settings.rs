@@ -72,9 +72,13 @@ pub(crate) struct Settings {
     pub(crate) region: String,
     /// Whether signatures of version 2 are taken, too.
     pub(crate) allow_signature_v2: bool,
+    /// Whether clients' own keys are taken over plain HTTP from other machines.
+    pub(crate) allow_sse_c_over_http: bool,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) memory_limit_bytes: u64,
     pub(crate) client_timeout: Duration,
+    /// How often access logs of buckets are delivered.
+    pub(crate) access_log_interval: Duration,
     /// How long a day of lifecycle rules is.
     pub(crate) lifecycle_day: Duration,
     pub(crate) log_format: LogFormat,
@@ -98,9 +102,11 @@ impl Settings {
             website: None,
             region: "us-east-1".to_owned(),
             allow_signature_v2: false,
+            allow_sse_c_over_http: false,
             tls: None,
             memory_limit_bytes: 1 << 30,
             client_timeout: Duration::from_secs(60),
+            access_log_interval: crate::args::access_log::INTERVAL_DEFAULT,
             lifecycle_day: crate::args::lifecycle::LIFECYCLE_DAY_MAX,
             log_format: LogFormat::Text,
             log: "info,s3s=off,libp2p_kad=error,libp2p_swarm=warn".to_owned(),
@@ -133,9 +139,11 @@ impl Settings {
                 .map(|listen| Website { listen, domains: args.website.domains }),
             region: args.region,
             allow_signature_v2: args.allow_signature_v2,
+            allow_sse_c_over_http: args.allow_sse_c_over_http,
             tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
             memory_limit_bytes: args.memory_limit,
             client_timeout: args.client_timeout,
+            access_log_interval: args.access_log_interval,
             lifecycle_day: args.lifecycle_day,
             log_format: args.log_format,
             log: args.log,

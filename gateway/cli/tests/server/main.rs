@@ -4,11 +4,13 @@
 //! Every test starts processes of its own on free ports of the loopback interface, in temporary
 //! directories, and ends no other process.
 
+mod access_logs;
 mod accounts;
 mod commands;
 mod drain;
 mod drives;
 mod durability;
+mod encryption;
 mod limits;
 mod mesh;
 mod mesh_commands;

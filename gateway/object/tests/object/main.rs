@@ -6,6 +6,7 @@ mod access_log;
 mod buckets;
 mod encryption;
 mod harness;
+mod lifecycle;
 mod listing;
 mod lock;
 mod model;

@@ -349,3 +349,35 @@ async fn requests_that_are_too_large_or_none_get_a_page() {
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\ncontent-type: text/html"), "{answer}");
     assert!(answer.contains("<li>Code: BadRequest</li>"), "{answer}");
 }
+
+#[tokio::test]
+async fn what_somebody_would_have_to_pay_for_is_not_shown() {
+    let edge = site(PAGES).await;
+    let payer =
+        "<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>";
+    edge.put("?requestPayment").body(payer).send().await.expect_status(200);
+    visit(&edge, "/").send().await.expect_status(403);
+}
+
+#[tokio::test]
+async fn objects_under_keys_of_clients_are_not_shown() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let config = gateway_s3::S3EdgeConfig {
+        customer_keys_over_http: true,
+        ..gateway_s3::S3EdgeConfig::default()
+    };
+    let edge = Edge::start_with(config, None).await;
+    configure(&edge, PAGES).await.expect_status(200);
+    open_to_everyone(&edge, LISTABLE).await;
+    let key = [7; 32];
+    let with_key = |ask: Ask| {
+        ask.header("x-amz-server-side-encryption-customer-algorithm", "AES256")
+            .header("x-amz-server-side-encryption-customer-key", &STANDARD.encode(key))
+            .header("x-amz-server-side-encryption-customer-key-md5", "y4HAEFCYWuvAXWFTtA1Qpg==")
+    };
+    with_key(edge.put("secret")).body("data").send().await.expect_status(200);
+    for ask in [visit(&edge, "/secret"), with_key(visit(&edge, "/secret"))] {
+        let refused = ask.send().await.expect_status(400);
+        assert_eq!(refused.header("x-amz-error-code"), "InvalidRequest");
+    }
+}

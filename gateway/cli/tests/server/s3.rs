@@ -103,6 +103,18 @@ impl S3 {
         self.try_send_with(method, target, &[], body)
     }
 
+    /// [`Self::send`] with further headers.
+    pub(crate) fn send_with(
+        &self,
+        method: &str,
+        target: &str,
+        extra: &[(&str, &str)],
+        body: Bytes,
+    ) -> Answer {
+        self.try_send_with(method, target, extra, body)
+            .unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    }
+
     fn try_send_with(
         &self,
         method: &str,

@@ -13,11 +13,13 @@
 //! | [`request`] | whole requests to a gateway in memory, signed and not |
 //! | [`signed_chunks`] | chunked bodies that are signed |
 //! | [`form`] | browsers' forms and their policies |
+//! | [`configuration`] | documents of bucket configurations |
 //!
 //! Deliberately absent: from every build but tests and the fuzz package's own. HTTP itself is
 //! hyper's.
 
 mod chunked;
+mod configurations;
 mod documents;
 mod forms;
 mod gateway;
@@ -29,6 +31,7 @@ mod uploads;
 mod values;
 
 pub use chunked::chunked;
+pub use configurations::configuration;
 pub use documents::document;
 pub use forms::form;
 pub use headers::header;
@@ -59,5 +62,6 @@ mod tests {
         kept::replay("s3_request", request);
         kept::replay("s3_signed_chunks", signed_chunks);
         kept::replay("s3_form", form);
+        kept::replay("s3_configuration", configuration);
     }
 }

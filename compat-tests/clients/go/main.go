@@ -81,10 +81,15 @@ func begin(ctx context.Context) (*s3.Client, *string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	buckets++
-	bucket := aws.String(fmt.Sprintf("%s-%d", os.Getenv("COMPAT_PREFIX"), buckets))
+	bucket := bucketName()
 	_, err = c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket})
 	return c, bucket, err
+}
+
+// A bucket name that no other scenario uses.
+func bucketName() *string {
+	buckets++
+	return aws.String(fmt.Sprintf("%s-%d", os.Getenv("COMPAT_PREFIX"), buckets))
 }
 
 func payload(seed int64, length int) []byte {

@@ -309,19 +309,5 @@ def upload_and_download_helpers_roundtrip():
         equal(head["ContentType"], "text/x")
 
 
-@scenario
-def an_operation_that_is_not_there_says_so():
-    s3 = client()
-    bucket = new_bucket(s3)
-    fails(
-        "NotImplemented",
-        501,
-        s3.put_bucket_accelerate_configuration,
-        Bucket=bucket,
-        AccelerateConfiguration={"Status": "Enabled"},
-    )
-    s3.head_bucket(Bucket=bucket)
-
-
 def _tags(s3, where):
     return {tag["Key"]: tag["Value"] for tag in s3.get_object_tagging(**where)["TagSet"]}

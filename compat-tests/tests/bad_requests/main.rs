@@ -8,7 +8,9 @@
 mod bodies;
 mod checksums;
 mod conditions;
+mod configurations;
 mod documents;
+mod encryption;
 mod exchange;
 mod forms;
 mod framing;
@@ -27,3 +29,4 @@ mod signatures;
 mod slow;
 mod stage;
 mod table;
+mod versions;

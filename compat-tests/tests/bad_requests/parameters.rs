@@ -58,40 +58,24 @@ fn listings() -> Vec<Row> {
 fn subresources() -> Vec<Row> {
     let mut rows = Vec::new();
     for name in [
-        "accelerate",
-        "analytics",
-        "cors",
-        "encryption",
-        "intelligent-tiering",
         "inventory",
-        "lifecycle",
-        "logging",
-        "metrics",
+        "metadataTable",
         "notification",
-        "object-lock",
         "ownershipControls",
-        "policy",
-        "policyStatus",
         "publicAccessBlock",
         "replication",
-        "requestPayment",
-        "versions",
-        "website",
     ] {
         rows.push(row(&format!("?{name}"), 501, "NotImplemented", move |s| {
             s.get(&format!("?{name}"))
         }));
     }
     for (method, target) in [
-        ("PUT", "?versioning"),
         ("PUT", "?acl"),
-        ("PUT", "?policy"),
-        ("DELETE", "?policy"),
-        ("DELETE", "?lifecycle"),
+        ("PUT", "?notification"),
+        ("DELETE", "?replication"),
+        ("DELETE", "?versioning"),
         ("DELETE", "?nosuch"),
         ("PUT", "/old?acl"),
-        ("PUT", "/old?retention"),
-        ("PUT", "/old?legal-hold"),
         ("GET", "/old?torrent"),
         ("POST", "/old?restore"),
         ("POST", "/old?select&select-type=2"),

@@ -22,7 +22,8 @@ pub(crate) struct Stage {
     pub(crate) secret_key: String,
     /// A client signed as an account that owns `foreign`.
     pub(crate) other: Wire,
-    /// The bucket. It has `old` (`data`), `large` (100,000 bytes) and `parts` (of two parts).
+    /// The bucket. It has `old` (`data`), `large` (100,000 bytes), `parts` (of two parts) and
+    /// `secret`, which is stored under a customer's key.
     pub(crate) bucket: String,
     /// A bucket of another account, with an object `k`.
     pub(crate) foreign: String,
@@ -30,6 +31,15 @@ pub(crate) struct Stage {
     pub(crate) upload: String,
     /// An upload of `crc` with CRC-32C checksums, with one part.
     pub(crate) crc_upload: String,
+    /// A bucket with object lock. It has two versions of `k`, `other`, `gone` below a delete
+    /// marker, and `held` under a legal hold.
+    pub(crate) locked: String,
+    /// The id of the older version of `k`.
+    pub(crate) version: String,
+    /// The id of the delete marker of `gone`.
+    pub(crate) marker: String,
+    /// The id of the only version of `held`.
+    pub(crate) held: String,
 }
 
 impl Stage {

@@ -1,14 +1,31 @@
 //! The bucket, objects and uploads that rows are about, and the whole table.
 
-use compat_tests::encoding::etag;
+use compat_tests::encoding::{content_md5, etag};
 use compat_tests::payload;
 use compat_tests::server::{Running, unique_name};
 
 use crate::row::{Row, Stage};
 use crate::{
-    bodies, checksums, conditions, documents, forms, framing, metadata, multipart, names,
-    parameters, presigned, signatures,
+    bodies, checksums, conditions, configurations, documents, encryption, forms, framing, metadata,
+    multipart, names, parameters, presigned, signatures, versions,
 };
+
+/// What a bucket has at most one of.
+const CONFIGURATIONS: [&str; 13] = [
+    "abac",
+    "accelerate",
+    "cors",
+    "encryption",
+    "lifecycle",
+    "logging",
+    "metrics",
+    "object-lock",
+    "policy",
+    "requestPayment",
+    "tagging",
+    "versioning",
+    "website",
+];
 
 /// The smallest part that another may follow.
 const PART_LEN: usize = 5 << 20;
@@ -27,6 +44,9 @@ pub(crate) fn table() -> Vec<Row> {
         conditions::rows(),
         metadata::rows(),
         parameters::rows(),
+        versions::rows(),
+        encryption::rows(),
+        configurations::rows(),
         framing::rows(),
     ]
     .into_iter()
@@ -48,6 +68,10 @@ impl Stage {
             foreign: unique_name("foreign"),
             upload: String::new(),
             crc_upload: String::new(),
+            locked: unique_name("locked"),
+            version: String::new(),
+            marker: String::new(),
+            held: String::new(),
             wire,
             bucket,
         };
@@ -65,7 +89,32 @@ impl Stage {
         let crc = compat_tests::encoding::Checksum::Crc32c.of(b"data");
         part.header("x-amz-checksum-crc32c", &crc).body("data").send().expect_status(200);
         stage.store_parts();
+        let secret = encryption::under(stage.put("/secret").body("data"), &encryption::SECRET_KEY);
+        secret.send().expect_status(200);
+        stage.store_versions();
         stage
+    }
+
+    /// Stores what is in the bucket with object lock.
+    fn store_versions(&mut self) {
+        let make = self.wire.put(&format!("/{}", self.locked));
+        make.header("x-amz-bucket-object-lock-enabled", "true").send().expect_status(200);
+        let send = |method: &str, key: &str| {
+            let request = self.wire.request(method, &format!("/{}/{key}", self.locked));
+            let request = if method == "PUT" { request.body("data") } else { request };
+            let answer = request.send();
+            answer.header("x-amz-version-id").expect("every write makes a version").to_owned()
+        };
+        let version = send("PUT", "k");
+        send("PUT", "k");
+        send("PUT", "other");
+        send("PUT", "gone");
+        let (marker, held) = (send("DELETE", "gone"), send("PUT", "held"));
+        let hold = "<LegalHold><Status>ON</Status></LegalHold>";
+        let put = self.wire.put(&format!("/{}/held?legal-hold", self.locked));
+        let put = put.header("content-md5", &content_md5(hold.as_bytes())).body(hold);
+        put.send().expect_status(200);
+        (self.version, self.marker, self.held) = (version, marker, held);
     }
 
     fn begin(&self, key: &str, checksum: Option<&str>) -> String {
@@ -91,13 +140,23 @@ impl Stage {
         self.post(&format!("/parts?uploadId={id}")).body(list).send().expect_status(200);
     }
 
-    /// What is visible in the bucket: keys with their ETags, uploads, and the tags of `old`.
+    /// What is visible in the buckets: keys with their ETags, versions, uploads, the tags of `old`,
+    /// and the configurations of the bucket.
     pub(crate) fn visible(&self) -> Vec<String> {
         let objects = self.get("?list-type=2").send().status_is(200);
         let uploads = self.get("?uploads").send().status_is(200);
         let parts = self.get(&format!("/upload?uploadId={}", self.upload)).send().status_is(200);
         let tags = self.get("/old?tagging").send().status_is(200);
+        let versions = self.wire.get(&format!("/{}?versions", self.locked)).send().status_is(200);
+        let configurations = CONFIGURATIONS.map(|name| {
+            let answer = self.get(&format!("?{name}")).send();
+            let what = answer.element("Code").unwrap_or_else(|| answer.elements("Status").concat());
+            format!("{name}: {} {what}", answer.status)
+        });
         [
+            versions.elements("VersionId"),
+            versions.elements("IsLatest"),
+            configurations.to_vec(),
             objects.elements("Key"),
             objects.elements("ETag"),
             uploads.elements("UploadId"),

@@ -13,21 +13,22 @@ use compat_tests::wire::Wire;
 
 const MIB: usize = 1024 * 1024;
 
-struct Aws {
-    server: Server,
-    bucket: String,
-    dir: PathBuf,
+/// The program, a bucket and a directory of one test.
+pub(crate) struct Aws {
+    pub(crate) server: Server,
+    pub(crate) bucket: String,
+    pub(crate) dir: PathBuf,
 }
 
 impl Aws {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let server = crate::shared();
         let bucket = server.new_bucket("aws-cli");
         let dir = server.work_dir();
         Self { server, bucket, dir }
     }
 
-    fn program(&self) -> Program {
+    pub(crate) fn program(&self) -> Program {
         self.program_as(self.server.root())
     }
 
@@ -44,7 +45,7 @@ impl Aws {
     }
 
     /// `aws s3api OPERATION --bucket BUCKET …`
-    fn api(&self, operation: &str, arguments: &[&str]) -> Program {
+    pub(crate) fn api(&self, operation: &str, arguments: &[&str]) -> Program {
         self.program().args(["s3api", operation, "--bucket", &self.bucket]).args(arguments)
     }
 

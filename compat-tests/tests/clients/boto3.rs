@@ -209,9 +209,6 @@ scenarios! {
     fn upload_and_download_helpers_roundtrip() {}
 
     #[test]
-    fn an_operation_that_is_not_there_says_so() {}
-
-    #[test]
     fn presigned_get_and_head() {}
 
     #[test]
@@ -228,4 +225,160 @@ scenarios! {
 
     #[test]
     fn post_policy_violations_are_refused() {}
+
+    #[test]
+    fn versioning_is_enabled_and_suspended() {}
+
+    #[test]
+    fn every_put_makes_a_version() {}
+
+    #[test]
+    fn a_delete_leaves_a_marker_and_removing_it_restores() {}
+
+    #[test]
+    fn deleting_the_newest_version_promotes_the_next() {}
+
+    #[test]
+    fn suspended_buckets_write_null_versions() {}
+
+    #[test]
+    fn versions_are_listed_in_pages() {}
+
+    #[test]
+    fn listed_versions_describe_their_objects() {}
+
+    #[test]
+    fn many_versions_are_deleted_at_once() {}
+
+    #[test]
+    fn a_thousand_versions_are_deleted_at_once() {}
+
+    #[test]
+    fn versions_are_copied_tagged_and_described() {}
+
+    #[test]
+    fn multipart_uploads_make_versions() {}
+
+    #[test]
+    fn conditions_judge_the_current_version() {}
+
+    #[test]
+    fn a_bucket_with_versions_is_not_removed() {}
+
+    #[test]
+    fn version_ids_that_are_wrong_are_refused() {}
+
+    #[test]
+    fn mfa_delete_is_refused() {}
+
+    #[test]
+    fn a_bucket_with_object_lock_is_versioned() {}
+
+    #[test]
+    fn compliance_holds_against_everybody() {}
+
+    #[test]
+    fn governance_is_bypassed_on_request() {}
+
+    #[test]
+    fn a_legal_hold_holds_until_it_is_lifted() {}
+
+    #[test]
+    fn default_retention_applies_to_new_versions() {}
+
+    #[test]
+    fn wrong_locks_are_refused() {}
+
+    #[test]
+    fn a_retention_that_has_ended_holds_nothing() {}
+
+    #[test]
+    fn lifecycle_rules_come_back_as_they_were_given() {}
+
+    #[test]
+    fn rules_of_the_older_form_and_without_ids() {}
+
+    #[test]
+    fn wrong_rules_are_refused_and_the_old_ones_stay() {}
+
+    #[test]
+    fn expirations_are_announced() {}
+
+    #[test]
+    fn a_customer_key_is_needed_to_read() {}
+
+    #[test]
+    fn parts_and_copies_take_customer_keys() {}
+
+    #[test]
+    fn transfers_use_a_customer_key() {}
+
+    #[test]
+    fn presigned_requests_carry_a_customer_key() {}
+
+    #[test]
+    fn kms_encrypts_under_the_default_and_named_keys() {}
+
+    #[test]
+    fn wrong_encryption_is_refused() {}
+
+    #[test]
+    fn a_bucket_has_default_encryption() {}
+
+    #[test]
+    fn s3_encrypts_when_asked() {}
+
+    #[test]
+    fn cors_rules_come_back_and_answer_preflights() {}
+
+    #[test]
+    fn websites_come_back() {}
+
+    #[test]
+    fn bucket_tags_come_back() {}
+
+    #[test]
+    fn single_settings_come_back() {}
+
+    #[test]
+    fn requesters_pay_with_their_word() {}
+
+    #[test]
+    fn logging_goes_to_a_bucket_that_exists() {}
+
+    #[test]
+    fn analytics_configurations_come_back() {}
+
+    #[test]
+    fn metrics_configurations_come_back() {}
+
+    #[test]
+    fn tiering_configurations_come_back() {}
+
+    #[test]
+    fn what_comes_later_says_so() {}
+
+    #[test]
+    fn objects_are_renamed_in_place() {}
+
+    #[test]
+    fn policies_come_back_as_they_were_given() {}
+
+    #[test]
+    fn a_public_bucket_is_read_without_credentials() {}
+
+    #[test]
+    fn a_public_listing_and_upload() {}
+
+    #[test]
+    fn another_account_does_what_it_may() {}
+
+    #[test]
+    fn uploads_must_be_encrypted_as_the_policy_says() {}
+
+    #[test]
+    fn an_owner_is_not_locked_out() {}
+
+    #[test]
+    fn deletion_of_many_judges_each_key() {}
 }

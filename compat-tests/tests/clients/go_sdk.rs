@@ -46,4 +46,40 @@ scenarios! {
 
     #[test]
     fn uploader_streams() {}
+
+    #[test]
+    fn versions_and_delete_markers() {}
+
+    #[test]
+    fn versions_are_listed_in_pages() {}
+
+    #[test]
+    fn versions_are_deleted_in_batches() {}
+
+    #[test]
+    fn object_lock() {}
+
+    #[test]
+    fn terraform_state_lock() {}
+
+    #[test]
+    fn lifecycle_rules() {}
+
+    #[test]
+    fn customer_keys() {}
+
+    #[test]
+    fn key_service_and_default_encryption() {}
+
+    #[test]
+    fn cors_website_and_tagging() {}
+
+    #[test]
+    fn other_configurations() {}
+
+    #[test]
+    fn policies_let_anybody_in() {}
+
+    #[test]
+    fn objects_are_renamed() {}
 }

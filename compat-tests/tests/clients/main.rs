@@ -10,11 +10,13 @@
 
 mod addressing;
 mod aws_cli;
+mod aws_cli_features;
 mod boto3;
 mod go_sdk;
 mod java_sdk;
 mod javascript_sdk;
 mod lake;
+mod lifecycle_days;
 mod minio_py;
 mod object_store;
 mod rclone;

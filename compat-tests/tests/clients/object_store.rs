@@ -7,9 +7,6 @@ use compat_tests::program::Program;
 
 use crate::scenario::assert_all_have_tests;
 
-/// The name of a key that the server makes when it is first used.
-const KMS_KEY: &str = "alias/aws/s3";
-
 fn object_store(home: &Path) -> Program {
     Program::new(installed("object_store", "bin/object-store-client"), home)
 }
@@ -25,7 +22,7 @@ macro_rules! scenarios {
                 let program = object_store(&server.home_dir());
                 let _ = aws_environment(program, &server, server.root())
                     .env("AWS_BUCKET", bucket)
-                    .env("COMPAT_KMS_KEY", KMS_KEY)
+                    .env("COMPAT_KMS_KEY", server.kms_key())
                     .arg(stringify!($name))
                     .succeed();
             }

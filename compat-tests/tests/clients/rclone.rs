@@ -155,3 +155,66 @@ fn errors_carry_their_codes() {
     let put = rclone.run_as(second, &["rcat", "--s3-no-check-bucket", &remote]);
     let _ = put.input("x").fail_with("AccessDenied");
 }
+
+/// Gives the bucket of `rclone` versioning, and `key` two versions and a delete marker above them.
+fn keep_versions(rclone: &Rclone, key: &str) {
+    let status = rclone.run(&["backend", "versioning", &rclone.at(""), "Enabled"]).succeed().text();
+    assert!(status.contains("Enabled"), "{status}");
+    let put = |text: &str| {
+        let _ = rclone.run(&["rcat", &rclone.at(key)]).input(text).succeed();
+    };
+    put("first");
+    // The times of versions are told apart by whole seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    put("second");
+    let _ = rclone.run(&["deletefile", &rclone.at(key)]).succeed();
+}
+
+#[test]
+fn old_versions_are_listed_and_read() {
+    let rclone = Rclone::new();
+    keep_versions(&rclone, "dir/file.txt");
+    let at = rclone.at("dir");
+    assert!(rclone.run(&["lsf", &at]).succeed().lines().is_empty(), "it is deleted");
+    let names = rclone.run(&["lsf", "--s3-versions", &at]).succeed().lines();
+    // Each old version has the time it was made in its name.
+    assert_eq!(names.len(), 2, "{names:?}");
+    let read = |name: &str| {
+        let path = rclone.at(&format!("dir/{name}"));
+        rclone.run(&["cat", "--s3-versions", &path]).succeed().text()
+    };
+    let mut bodies: Vec<String> = names.iter().map(|name| read(name)).collect();
+    bodies.sort_unstable();
+    assert_eq!(bodies, ["first", "second"], "{names:?}");
+}
+
+#[test]
+fn the_past_is_read_at_its_time() {
+    let rclone = Rclone::new();
+    keep_versions(&rclone, "file.txt");
+    let listed = rclone.run(&["lsf", "--s3-versions", "--format", "p", &rclone.at("")]);
+    let names = listed.succeed().lines();
+    // `file-v2026-01-02-030405-000.txt`: the time in UTC.
+    let oldest = names.iter().min().expect("there are versions");
+    let time = oldest.trim_start_matches("file-v").trim_end_matches("-000.txt");
+    let (date, clock) = time.split_at(10);
+    let clock = clock.trim_start_matches('-');
+    let at = format!("{date}T{}:{}:{}.999Z", &clock[..2], &clock[2..4], &clock[4..6]);
+    let read = rclone.run(&["cat", "--s3-version-at", &at, &rclone.at("file.txt")]);
+    assert_eq!(read.succeed().text(), "first", "{names:?} at {at}");
+}
+
+#[test]
+fn hidden_files_are_cleaned_up() {
+    let rclone = Rclone::new();
+    keep_versions(&rclone, "gone");
+    let _ = rclone.run(&["rcat", &rclone.at("kept")]).input("old").succeed();
+    let _ = rclone.run(&["rcat", &rclone.at("kept")]).input("new").succeed();
+    let _ = rclone.run(&["backend", "cleanup-hidden", &rclone.at("")]).succeed();
+    let listed = rclone.server.wire().get(&format!("/{}?versions", rclone.bucket)).send();
+    let listed = listed.status_is(200);
+    assert_eq!(listed.elements("Key"), ["kept"], "old versions and markers are gone");
+    assert_eq!(rclone.run(&["cat", &rclone.at("kept")]).succeed().text(), "new");
+    let suspended = ["backend", "versioning", &rclone.at(""), "Suspended"];
+    assert!(rclone.run(&suspended).succeed().text().contains("Suspended"));
+}

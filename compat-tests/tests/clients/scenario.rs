@@ -11,6 +11,7 @@ pub(crate) fn run(program: Program, server: &Server, bucket_prefix: &str, name: 
         .env("COMPAT_PREFIX", unique_name(bucket_prefix))
         .env("COMPAT_SECOND_ACCESS_KEY", &second.access_key)
         .env("COMPAT_SECOND_SECRET_KEY", &second.secret_key)
+        .env("COMPAT_KMS_KEY", server.kms_key())
         .arg(name)
         .succeed();
 }
@@ -26,13 +27,17 @@ pub(crate) fn assert_all_have_tests(program: Program, tested: &[&str]) {
 
 /// Tests that run the scenario of their name: `scenarios! { client; #[test] fn a() {} … }`, where
 /// `client(&Path)` gives the program that holds them, with that home directory. They are written
-/// as functions so that they can be found by name; the body is the macro's.
+/// as functions so that they can be found by name; the body is the macro's. `client on server`
+/// runs them on what `server()` starts, else they run on the server that the tests share.
 macro_rules! scenarios {
-    ($client:ident; $(#[test] fn $name:ident() {})+) => {
+    ($client:ident; $($tests:tt)+) => {
+        $crate::scenario::scenarios! { $client on $crate::shared; $($tests)+ }
+    };
+    ($client:ident on $server:path; $(#[test] fn $name:ident() {})+) => {
         $(
             #[test]
             fn $name() {
-                let server = $crate::shared();
+                let server = $server();
                 let program = $client(&server.home_dir());
                 let prefix = stringify!($client).replace('_', "-");
                 $crate::scenario::run(program, &server, &prefix, stringify!($name));

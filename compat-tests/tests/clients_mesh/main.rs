@@ -1,12 +1,14 @@
 //! The client matrix once more, through a mesh: the modules of `clients` against a gateway whose
 //! shards are on six storage nodes.
 //!
-//! Deliberately absent: `tls`, which is about the S3 door and starts servers of its own.
+//! Deliberately absent: `tls` and `lifecycle_days`, which start servers of their own.
 
 #[path = "../clients/addressing.rs"]
 mod addressing;
 #[path = "../clients/aws_cli.rs"]
 mod aws_cli;
+#[path = "../clients/aws_cli_features.rs"]
+mod aws_cli_features;
 #[path = "../clients/boto3.rs"]
 mod boto3;
 #[path = "../clients/go_sdk.rs"]

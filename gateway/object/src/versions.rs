@@ -19,4 +19,3 @@ mod list;
 mod remove;
 
 pub(crate) use edit::{EditOutcome, Finished, KeyEdit, Place, edit_outcome, standing_guards};
-

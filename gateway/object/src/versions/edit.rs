@@ -8,7 +8,7 @@
 //! *Limits:* an edit reads the rows it is asked about, and of `ver` no more than it takes to find
 //! the newest version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use bytes::Bytes;
 use gateway_meta::{
@@ -284,9 +284,8 @@ impl<'a> KeyEdit<'a> {
             return Ok(());
         };
         let at = !sequence(&row_key)?;
-        if !self.ver.contains_key(&at) {
-            let now = Some(decode(&row)?);
-            self.ver.insert(at, Slot { was: Some(row), now });
+        if let Entry::Vacant(vacant) = self.ver.entry(at) {
+            vacant.insert(Slot { now: Some(decode(&row)?), was: Some(row) });
         }
         self.walked = Walked::To(at);
         Ok(())

@@ -554,9 +554,8 @@ pub(crate) fn assert_no_body_leaks(meta: &MemoryMetaStore) {
     let dead: BTreeMap<ManifestId, bool> = rows(Table::Gcq)
         .map(|(key, row)| (manifest(&key), GcRecord::decode(&row).unwrap().part_table))
         .collect();
-    let is_table = |id: &ManifestId| {
-        named.iter().any(|body| *body == Body::Parts(*id)) || dead.get(id) == Some(&true)
-    };
+    let is_table =
+        |id: &ManifestId| named.contains(&Body::Parts(*id)) || dead.get(id) == Some(&true);
     let mut stored = BTreeSet::new();
     stored.extend(rows(Table::Inl).map(|(key, _)| manifest(&key)));
     for (key, row) in rows(Table::Mf) {

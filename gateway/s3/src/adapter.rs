@@ -437,32 +437,32 @@ impl Admitted {
     }
 }
 
-/// Hides what is not there from those who may not list the bucket, as S3 does.
-struct Veil {
-    over_keys: bool,
-    over_versions: bool,
-}
+/// Hides what is not there from those who may not list the bucket, as S3 does. Without a policy
+/// only those are let in who may.
+struct Veil(Option<(Principal, Arc<Bucket>, Arc<Rules>)>);
 
 impl Veil {
     fn of(principal: &Principal, admitted: &Admitted) -> Self {
-        // Without a policy only those get here who may list.
-        let hides = |action: Action| match (&admitted.bucket, &admitted.rules) {
-            (Some(bucket), Some(rules)) => {
-                authorization::judge(principal, action, bucket, None, Some(rules)).is_err()
-            }
-            _ => false,
-        };
-        Self {
-            over_keys: hides(Action::ListBucket),
-            over_versions: hides(Action::ListBucketVersions),
-        }
+        let Admitted { bucket, rules, .. } = admitted;
+        let parts = bucket.as_ref().zip(rules.as_ref());
+        Self(
+            parts.map(|(bucket, rules)| (principal.clone(), Arc::clone(bucket), Arc::clone(rules))),
+        )
     }
 
     fn over(&self, failure: Failure) -> Failure {
-        match failure.code() {
-            Code::NoSuchKey if self.over_keys => Code::AccessDenied.into(),
-            Code::NoSuchVersion if self.over_versions => Code::AccessDenied.into(),
-            _ => failure,
+        let action = match failure.code() {
+            Code::NoSuchKey => Action::ListBucket,
+            Code::NoSuchVersion => Action::ListBucketVersions,
+            _ => return failure,
+        };
+        match &self.0 {
+            None => failure,
+            Some((principal, bucket, rules)) => {
+                authorization::judge(principal, action, bucket, None, Some(rules))
+                    .err()
+                    .unwrap_or(failure)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bucket policies: what they are answered with, and whom they let in.
 
+use gateway_meta::record::Versioning;
 use http::Method;
 
 use crate::harness::{ANN, Answer, Ask, BEN, BUCKET, Edge, ROOT};
@@ -419,4 +420,111 @@ async fn presigned_requests_are_told_from_others() {
     edge.policy(&[conditional("Deny", EVERYONE, &["GetObject"], "/*", condition)]).await;
     edge.get("k").presigned().send().await.expect_status(200);
     edge.denied(edge.get("k")).await;
+}
+
+/// Retained in governance mode for a day by the tests' clock.
+const RETAINED: [(&str, &str); 2] = [
+    ("x-amz-object-lock-mode", "GOVERNANCE"),
+    ("x-amz-object-lock-retain-until-date", "2025-06-16T00:00:00Z"),
+];
+const BYPASS: (&str, &str) = ("x-amz-bypass-governance-retention", "true");
+
+async fn lockable() -> Edge {
+    let edge = Edge::start().await;
+    edge.service.set_versioning(BUCKET, Versioning::Enabled).await.unwrap();
+    edge.service.enable_object_lock(BUCKET).await.unwrap();
+    edge
+}
+
+/// Stores a retained object and names its version.
+async fn retained(edge: &Edge, key: &str) -> String {
+    let ask = edge.put(key).body("data").header("content-md5", &md5("data"));
+    let ask = RETAINED.iter().fold(ask, |ask, (name, value)| ask.header(name, value));
+    ask.send().await.expect_status(200).header("x-amz-version-id").to_owned()
+}
+
+#[tokio::test]
+async fn governance_is_bypassed_with_leave_only() {
+    let edge = lockable().await;
+    let version = retained(&edge, "in/k").await;
+    let deletes = statement("Allow", &ben(), &["DeleteObject", "DeleteObjectVersion"], "/*");
+    edge.policy(std::slice::from_ref(&deletes)).await;
+    let delete = || {
+        let ask = edge.delete(&format!("in/k?versionId={version}")).signed_by(BEN);
+        ask.header(BYPASS.0, BYPASS.1)
+    };
+    edge.denied(delete()).await;
+    let bypasses = statement("Allow", &ben(), &["BypassGovernanceRetention"], "/in/*");
+    edge.policy(&[deletes, bypasses]).await;
+    delete().send().await.expect_status(204);
+    // Each of many on its own.
+    let (inside, outside) = (retained(&edge, "in/k").await, retained(&edge, "out/k").await);
+    let body = format!(
+        "<Delete><Object><Key>in/k</Key><VersionId>{inside}</VersionId></Object>\
+         <Object><Key>out/k</Key><VersionId>{outside}</VersionId></Object></Delete>"
+    );
+    let many = edge.post("?delete").signed_by(BEN).header("content-md5", &md5(&body)).body(body);
+    let done = many.header(BYPASS.0, BYPASS.1).send().await.expect_status(200);
+    assert_eq!(done.elements("Deleted").len(), 1, "{}", done.text());
+    assert_eq!(done.elements("Code"), ["AccessDenied"]);
+}
+
+#[tokio::test]
+async fn retention_may_be_limited() {
+    let edge = lockable().await;
+    let long = r#"{"NumericGreaterThan":{"s3:object-lock-remaining-retention-days":"10"}}"#;
+    edge.policy(&[conditional("Deny", EVERYONE, &["PutObjectRetention"], "/*", long)]).await;
+    retained(&edge, "k").await;
+    let until = |day: &str| format!("2025-07-{day}T00:00:00Z");
+    let put = edge.put("k").body("data").header("content-md5", &md5("data"));
+    let put = put.header(RETAINED[0].0, RETAINED[0].1);
+    edge.denied(put.header(RETAINED[1].0, &until("16"))).await;
+    let retain = |until: &str| {
+        let body = format!(
+            "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"
+        );
+        edge.put("k?retention").header("content-md5", &md5(&body)).body(body)
+    };
+    edge.denied(retain(&until("16"))).await;
+    retain("2025-06-20T00:00:00Z").send().await.expect_status(200);
+}
+
+#[tokio::test]
+async fn holds_may_be_forbidden_to_be_lifted() {
+    let edge = lockable().await;
+    edge.store("k", "data").await;
+    let lifted = r#"{"StringEquals":{"s3:object-lock-legal-hold":"OFF"}}"#;
+    edge.policy(&[conditional("Deny", EVERYONE, &["PutObjectLegalHold"], "/*", lifted)]).await;
+    let hold = |status: &str| {
+        let body = format!("<LegalHold><Status>{status}</Status></LegalHold>");
+        edge.put("k?legal-hold").header("content-md5", &md5(&body)).body(body)
+    };
+    hold("ON").send().await.expect_status(200);
+    edge.denied(hold("OFF")).await;
+}
+
+#[tokio::test]
+async fn versions_need_leave_of_their_own() {
+    let edge = Edge::start().await;
+    edge.service.set_versioning(BUCKET, Versioning::Enabled).await.unwrap();
+    let put = edge.put("k").body("data").send().await.expect_status(200);
+    let version = put.header("x-amz-version-id").to_owned();
+    let target = format!("k?versionId={version}");
+    edge.policy(&[statement("Allow", EVERYONE, &["GetObject"], "/*")]).await;
+    edge.get("k").anonymous().send().await.expect_status(200);
+    edge.denied(edge.get(&target).anonymous()).await;
+    edge.policy(&[statement("Allow", EVERYONE, &["GetObjectVersion"], "/*")]).await;
+    edge.get(&target).anonymous().send().await.expect_status(200);
+    edge.denied(edge.get("k").anonymous()).await;
+    edge.denied(edge.get("?versions").anonymous()).await;
+    // A version that is not there is not told to those who may not list versions.
+    edge.denied(edge.get(&format!("k?versionId={}", "0".repeat(32))).anonymous()).await;
+    edge.policy(&[
+        statement("Allow", EVERYONE, &["GetObjectVersion"], "/*"),
+        statement("Allow", EVERYONE, &["ListBucketVersions"], ""),
+    ])
+    .await;
+    edge.get("?versions").anonymous().send().await.expect_status(200);
+    let missing = edge.get(&format!("k?versionId={}", "0".repeat(32))).anonymous();
+    missing.send().await.expect_error(404, "NoSuchVersion");
 }

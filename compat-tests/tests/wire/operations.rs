@@ -3,20 +3,18 @@
 use crate::Fixture;
 
 /// Sub-resources of buckets that S3 has and this server does not, and one that nobody has.
-const BUCKET_SUBRESOURCES: [&str; 8] = [
+const BUCKET_SUBRESOURCES: [&str; 7] = [
     "nosuch",
-    "accelerate",
-    "analytics&id=1",
-    "intelligent-tiering&id=1",
     "inventory&id=1",
-    "metrics&id=1",
-    "requestPayment",
     "metadataTable",
+    "notification",
+    "ownershipControls",
+    "publicAccessBlock",
+    "replication",
 ];
 
 /// The same for objects.
-const OBJECT_SUBRESOURCES: [&str; 4] =
-    ["nosuch", "torrent", "select&select-type=2", "renameObject"];
+const OBJECT_SUBRESOURCES: [&str; 4] = ["nosuch", "torrent", "select&select-type=2", "restore"];
 
 #[test]
 fn an_unknown_bucket_subresource_is_not_implemented() {

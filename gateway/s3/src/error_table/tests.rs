@@ -64,7 +64,6 @@ fn write_errors() -> Vec<ObjectWriteError> {
         E::NoSuchUpload,
         E::InvalidPartNumber { number: 10_001 },
         E::ChecksumAlgorithmMismatch { expected: ChecksumAlgorithm::Sha1 },
-        E::Encryption(EncryptionError::CustomerKeysBlocked),
     ]
 }
 
@@ -138,6 +137,24 @@ fn rename_errors() -> Vec<RenameError> {
     ]
 }
 
+fn encryption_errors() -> Vec<EncryptionError> {
+    use EncryptionError as E;
+    vec![
+        E::CustomerKeyMissing,
+        E::CustomerKeyWrong,
+        E::CustomerKeyUnwanted,
+        E::UploadKeyMissing,
+        E::UploadKeyWrong,
+        E::UploadKeyUnwanted,
+        E::CustomerKeysBlocked,
+        E::MalformedContext,
+        E::NoSuchKey { key: "alias/k".to_owned() },
+        E::KeyDisabled { key: "k".to_owned() },
+        E::NoKeyService,
+        E::KeyServiceUnavailable { reason: "secret host".to_owned() },
+    ]
+}
+
 /// One line per failure: status, headers, document.
 fn render(failures: impl IntoIterator<Item = Failure>) -> String {
     let place = ErrorPlace { resource: "/b/k", request_id: "R", host_id: "H" };
@@ -159,6 +176,7 @@ fn failures_have_golden_answers() {
     text += &render(write_errors().into_iter().map(Failure::from));
     text += &render(read_errors().into_iter().map(Failure::from));
     text += &render(other_failures());
+    text += &render(encryption_errors().into_iter().map(Failure::from));
     let golden = include_str!("golden.txt");
     assert_eq!(text, golden);
 }

@@ -22,6 +22,9 @@ use crate::{
 pub(super) struct Cut {
     /// Rows of one page. 1,000; chosen: a few milliseconds of one thread.
     pub(super) page_rows: u64,
+    /// Rows of a key behind which a full page may end within it. 1,000; chosen: nearly all keys
+    /// have fewer and are judged in one piece.
+    pub(super) key_rows: u64,
     /// Pages between records of the place. 16; chosen: a restart repeats some sixteen thousand
     /// rows, and a pass over a million writes its place sixty times.
     pub(super) pages_per_record: u32,
@@ -29,7 +32,7 @@ pub(super) struct Cut {
 
 impl Default for Cut {
     fn default() -> Self {
-        Self { page_rows: 1000, pages_per_record: 16 }
+        Self { page_rows: 1000, key_rows: 1000, pages_per_record: 16 }
     }
 }
 
@@ -82,7 +85,7 @@ impl Engine {
         let next = match pass.progress.stage.clone() {
             LifecycleStage::Versions(from) => {
                 let read = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
-                    judge.versions(snapshot, &from, cut.page_rows)
+                    judge.versions(snapshot, &from, cut)
                 };
                 let page = self.on_snapshot(read).await?;
                 self.note(page.examined, page.damaged);

@@ -251,5 +251,5 @@ fn memory() -> Arc<dyn MetaStore> {
 
 /// Pages so small that every boundary is met, and places that are recorded behind each.
 fn tiny(page_rows: u64) -> Cut {
-    Cut { page_rows, pages_per_record: 1 }
+    Cut { page_rows, key_rows: page_rows, pages_per_record: 1 }
 }

@@ -12,6 +12,7 @@ use node_proto::UnixMillis;
 
 use super::{
     ledger::Action,
+    pass::Cut,
     rules::{Day, Rules, Standing, Verdict},
 };
 use crate::{Fault, engine::read_fault};
@@ -64,12 +65,13 @@ impl Judge {
         Rules { record: &self.record, day: self.day }
     }
 
-    /// The next page of at most `rows_max` rows of versions behind `from`.
+    /// The next page of versions behind `from`. It ends with the key that fills it, unless that has
+    /// too many versions.
     pub(crate) fn versions(
         &self,
         snapshot: &dyn MetaSnapshot,
         from: &LifecyclePlace,
-        rows_max: u64,
+        cut: Cut,
     ) -> Result<Page<DoomedKey, LifecyclePlace>, Fault> {
         let mut page = VersionsPage::new(self, from);
         for prefix in self.rules().version_prefixes() {
@@ -80,7 +82,8 @@ impl Judge {
             let mut rows = Rows::open(snapshot, range, from)?;
             while let Some((row_key, value)) = rows.next()? {
                 page.take(&row_key, &value, rows.peek_key());
-                if page.page.examined >= rows_max {
+                let may_end = page.place.within.is_none() || page.key_rows >= cut.key_rows;
+                if page.page.examined >= cut.page_rows && may_end {
                     page.page.next = Some(page.place);
                     return Ok(page.page);
                 }
@@ -183,12 +186,14 @@ struct VersionsPage<'a> {
     judge: &'a Judge,
     page: Page<DoomedKey, LifecyclePlace>,
     place: LifecyclePlace,
+    /// Rows of the key at the place.
+    key_rows: u64,
 }
 
 impl<'a> VersionsPage<'a> {
     fn new(judge: &'a Judge, from: &LifecyclePlace) -> Self {
         let page = Page { doomed: Vec::new(), examined: 0, damaged: 0, next: None };
-        Self { judge, page, place: from.clone() }
+        Self { judge, page, place: from.clone(), key_rows: 0 }
     }
 
     /// Takes in the next row; `next` is the key of the one behind it.
@@ -196,6 +201,7 @@ impl<'a> VersionsPage<'a> {
         self.page.examined += 1;
         let key = key_of(row_key);
         let above = self.place.within.filter(|_| self.place.key == key);
+        self.key_rows = if self.place.key == key { self.key_rows + 1 } else { 1 };
         let goes_on = next.is_some_and(|next| key_of(next) == key);
         let standing = Standing {
             newer: above.map_or(0, |above| above.rank),

@@ -16,7 +16,7 @@ impl Rig {
             now: self.clock.now(),
         };
         let read = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
-            judge.versions(snapshot, &LifecyclePlace::default(), 1000)
+            judge.versions(snapshot, &LifecyclePlace::default(), Cut::default())
         };
         self.engine.on_snapshot(read).await.unwrap().doomed
     }

@@ -1,5 +1,4 @@
-//! Whether tags of a bucket decide who may do what: stored and told. Policies see a bucket's tags
-//! where they ask for them; this switch changes nothing yet.
+//! Whether tags of a bucket decide who may do what: stored and told. Nothing depends on it yet.
 
 use gateway_meta::record::AbacRecord;
 use http::StatusCode;

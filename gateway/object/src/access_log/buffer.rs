@@ -210,7 +210,7 @@ mod tests {
     fn what_has_no_room_is_refused_until_lines_are_written() {
         let mut buffer = Buffer::default();
         let line = "x".repeat(1000);
-        let mut push =
+        let push =
             |buffer: &mut Buffer| buffer.push(&bucket(1), &logging(""), UnixMillis(0), &line);
         let mut told = Vec::new();
         for _ in 0..BUFFER_LEN_BYTES_MAX / 1000 {

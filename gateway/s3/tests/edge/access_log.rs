@@ -1,10 +1,16 @@
 //! Access logs of buckets.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use gateway_s3::TlsConfig;
 use http::Method;
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use tokio::net::TcpStream;
 
-use crate::harness::{BEN, BUCKET, Edge, encode};
+use crate::harness::{Ask, BEN, BUCKET, Edge, encode, exchange};
+
+const CERTIFICATE: &str = include_str!("localhost.crt");
+const KEY: &str = include_str!("localhost.key");
 
 /// Longest time until a line is delivered, with the harness's interval of 50 ms.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -216,4 +222,49 @@ async fn keys_of_log_lines_are_one_field() {
     edge.get(&encode(key)).send().await.expect_status(404);
     let lines = delivered(&edge, "logs", 1).await;
     assert_eq!(line(&lines, "REST.GET.OBJECT")[7], encode(key));
+}
+
+/// Sends a request over TLS and answers what comes back as text.
+async fn over_tls(edge: &Edge, ask: Ask) -> String {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap()).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let stream = TcpStream::connect(edge.address).await.unwrap();
+    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await;
+    let answer = exchange(stream.unwrap(), ask.into_request()).await;
+    assert!(answer.status().is_success(), "{answer:?}");
+    String::from_utf8(answer.body().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn lines_tell_how_a_connection_is_encrypted() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = (dir.path().join("crt.pem"), dir.path().join("key.pem"));
+    std::fs::write(&paths.0, CERTIFICATE).unwrap();
+    std::fs::write(&paths.1, KEY).unwrap();
+    let edge = Edge::start_tls(TlsConfig::load(&paths.0, &paths.1).unwrap()).await;
+    let document = format!(
+        "<BucketLoggingStatus><LoggingEnabled><TargetBucket>{BUCKET}</TargetBucket>\
+         <TargetPrefix>log/</TargetPrefix></LoggingEnabled></BucketLoggingStatus>"
+    );
+    over_tls(&edge, edge.put("?logging").body(document)).await;
+    over_tls(&edge, edge.put("key").body("x")).await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let line = loop {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let listed = over_tls(&edge, edge.get("?prefix=log/&max-keys=1")).await;
+        let Some((_, rest)) = listed.split_once("<Key>") else { continue };
+        let key = rest.split('<').next().unwrap();
+        let lines = over_tls(&edge, edge.get(key)).await;
+        break fields(lines.lines().next().unwrap());
+    };
+    assert!(line[20].starts_with("TLS_"), "{line:?}");
+    assert_eq!(line[23], "TLSv1.3");
 }

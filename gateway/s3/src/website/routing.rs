@@ -72,6 +72,16 @@ pub(super) fn moved(
     (MOVED, location(protocol.unwrap_or(asked.protocol), host, &path, asked.query))
 }
 
+/// Where the folder is that the key names.
+pub(super) fn folder(asked: Asked<'_>) -> String {
+    let path = format!("{}/", percent::encode(asked.key));
+    match path.starts_with('/') {
+        // Two slashes at the start would name a host.
+        true => location(asked.protocol, asked.host, &path, None),
+        false => format!("/{path}"),
+    }
+}
+
 fn location(protocol: WebsiteProtocol, host: &str, path: &str, query: Option<&str>) -> String {
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     format!("{}://{}/{path}{query}", protocol_name(protocol), as_written(host))
@@ -159,6 +169,12 @@ mod tests {
         assert_eq!(redirection(&ANY, asked).1, "http://h:1/k?a=1&b=%20");
         let (status, location) = moved("www", Some(WebsiteProtocol::Https), asked);
         assert_eq!((status, location.as_str()), (301, "https://www/k?a=1&b=%20"));
+    }
+
+    #[test]
+    fn folders_are_on_the_same_host() {
+        assert_eq!(folder(asked("a b")), "/a%20b/");
+        assert_eq!(folder(asked("/evil.example")), "http://h:1//evil.example/");
     }
 
     #[test]

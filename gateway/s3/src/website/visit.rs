@@ -117,7 +117,7 @@ impl Visit<'_> {
         };
         let index = format!("{}/{index_suffix}", self.key);
         if is_missing && self.read(&index, self.plain_headers()).await.is_ok() {
-            let folder = format!("/{}/", crate::percent::encode(self.key));
+            let folder = routing::folder(self.asked());
             return elsewhere(StatusCode::FOUND.as_u16(), &folder);
         }
         Err(failure)

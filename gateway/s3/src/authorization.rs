@@ -1,9 +1,9 @@
 //! Who is let in: the decision on every request, with what the bucket's policy says about it.
 //!
-//! Owns [`Rules`], a bucket's policy together with the facts of one request, and [`decide`].
+//! Owns [`Rules`], a bucket's policy together with the facts of one request, and [`judge`].
 //!
 //! Invariants:
-//! - deny by default: an action happens only after [`judge`] or [`decide`] allowed it;
+//! - deny by default: an action happens only after [`judge`] allowed it;
 //! - a bucket without a policy costs nothing more than a comparison of accounts;
 //! - a policy that cannot be read denies everything but looking at it and changing it.
 //!
@@ -143,23 +143,8 @@ impl Rules {
     }
 }
 
-/// Decides whether `principal` may do `action` to a bucket, or to the object `key` in it.
-///
-/// # Errors
-/// `AccessDenied`; faults of the stores that facts are read from.
-pub(crate) async fn decide(
-    gateway: &Gateway,
-    principal: &Principal,
-    action: Action,
-    bucket: &Bucket,
-    key: Option<&str>,
-    evidence: &Evidence<'_>,
-) -> Outcome<()> {
-    let rules = Rules::of(gateway, principal, bucket, key, evidence).await?;
-    judge(principal, action, bucket, key, rules.as_ref())
-}
-
-/// Decides by rules that are at hand.
+/// Decides whether `principal` may do `action` to a bucket, or to the object `key` in it. `rules`
+/// are those of the request; `None` where the bucket has no policy.
 ///
 /// # Errors
 /// `AccessDenied`.

@@ -137,6 +137,17 @@ fn counting_random(out: &mut [u8]) {
     }
 }
 
+/// The built-in key service beside a service.
+fn key_service(deps: &ObjectDeps) -> Arc<BuiltInKeyService> {
+    Arc::new(BuiltInKeyService::new(BuiltInDeps {
+        meta: Arc::clone(&deps.meta),
+        txids: Arc::clone(&deps.txids),
+        root_key: Arc::clone(&deps.root_key),
+        clock: Arc::clone(&deps.clock),
+        random: counting_random,
+    }))
+}
+
 impl Api {
     pub(crate) async fn open() -> Self {
         Self::with_token_secret([7; 32]).await
@@ -182,13 +193,6 @@ impl Api {
             bootstrap: Vec::new(),
             peers: Vec::new(),
         })));
-        let kms = Arc::new(BuiltInKeyService::new(BuiltInDeps {
-            meta: Arc::clone(&meta),
-            txids: Arc::clone(&txids),
-            root_key: Arc::clone(&root_key),
-            clock: Arc::clone(&shared_clock),
-            random: counting_random,
-        }));
         let deps = ObjectDeps {
             meta,
             txids,
@@ -198,6 +202,7 @@ impl Api {
             key_service: None,
             clock: Arc::clone(&shared_clock),
         };
+        let kms = key_service(&deps);
         let objects = ObjectService::open(deps, ObjectConfig::default()).await.expect("opens");
         let (readiness, ready) = watch::channel(Readiness::Ready);
         let deps = AdminDeps {

@@ -51,48 +51,21 @@ fn decode_all(bytes: &[u8]) -> Result<(), TestCaseError> {
         }
         Ok(())
     }
-    one::<AbacRecord>(bytes)?;
-    one::<AccelerateRecord>(bytes)?;
-    one::<AccessLogRecord>(bytes)?;
-    one::<AnalyticsRecord>(bytes)?;
-    one::<BucketLoggingRecord>(bytes)?;
-    one::<IntelligentTieringRecord>(bytes)?;
-    one::<MetricsRecord>(bytes)?;
-    one::<RenameTokenRecord>(bytes)?;
-    one::<RequestPaymentRecord>(bytes)?;
-    one::<AccountKeyRecord>(bytes)?;
-    one::<BucketPolicyRecord>(bytes)?;
-    one::<BucketTagsRecord>(bytes)?;
-    one::<CorsRecord>(bytes)?;
-    one::<WebsiteRecord>(bytes)?;
-    one::<ObjectLockRecord>(bytes)?;
-    one::<AvailabilityRecord>(bytes)?;
-    one::<BucketEncryptionRecord>(bytes)?;
-    one::<KmsAliasRecord>(bytes)?;
-    one::<KmsKeyRecord>(bytes)?;
-    one::<BucketKeyRecord>(bytes)?;
-    one::<BucketRecord>(bytes)?;
-    one::<DeviceRecord>(bytes)?;
-    one::<GcRecord>(bytes)?;
-    one::<InlineRecord>(bytes)?;
-    one::<JobRecord>(bytes)?;
-    one::<node_proto::Layout>(bytes)?;
-    one::<LayoutIdsRecord>(bytes)?;
-    one::<LayoutRevisionRecord>(bytes)?;
-    one::<LeaseRecord>(bytes)?;
-    one::<LifecycleRecord>(bytes)?;
-    one::<LifecycleProgressRecord>(bytes)?;
-    one::<ManifestPage>(bytes)?;
-    one::<NodeRecord>(bytes)?;
-    one::<StagedLayoutRecord>(bytes)?;
-    one::<TokenRecord>(bytes)?;
-    one::<ObjectRecord>(bytes)?;
-    one::<OutcomeRecord>(bytes)?;
-    one::<PartRecord>(bytes)?;
-    one::<PartTablePage>(bytes)?;
-    one::<PlacementGroupRecord>(bytes)?;
-    one::<RepairRecord>(bytes)?;
-    one::<UploadRecord>(bytes)
+    macro_rules! each {
+        ($($record:ty,)*) => { $(one::<$record>(bytes)?;)* };
+    }
+    each! {
+        AbacRecord, AccelerateRecord, AccessLogRecord, AccountKeyRecord, AnalyticsRecord,
+        AvailabilityRecord, BucketEncryptionRecord, BucketKeyRecord, BucketLoggingRecord,
+        BucketPolicyRecord, BucketRecord, BucketTagsRecord, CorsRecord, DeviceRecord, GcRecord,
+        InlineRecord, IntelligentTieringRecord, JobRecord, KmsAliasRecord, KmsKeyRecord,
+        node_proto::Layout, LayoutIdsRecord, LayoutRevisionRecord, LeaseRecord,
+        LifecycleProgressRecord, LifecycleRecord, ManifestPage, MetricsRecord, NodeRecord,
+        ObjectLockRecord, ObjectRecord, OutcomeRecord, PartRecord, PartTablePage,
+        PlacementGroupRecord, RenameTokenRecord, RepairRecord, RequestPaymentRecord,
+        StagedLayoutRecord, TokenRecord, UploadRecord, WebsiteRecord,
+    }
+    Ok(())
 }
 
 fn text() -> impl Strategy<Value = String> {

@@ -68,6 +68,19 @@ fn random(out: &mut [u8]) {
     getrandom::fill(out).unwrap();
 }
 
+/// Gives a service the built-in key service.
+fn add_key_service(deps: &mut ObjectDeps) -> Arc<BuiltInKeyService> {
+    let kms = Arc::new(BuiltInKeyService::new(BuiltInDeps {
+        meta: Arc::clone(&deps.meta),
+        txids: Arc::clone(&deps.txids),
+        root_key: Arc::clone(&deps.root_key),
+        clock: Arc::clone(&deps.clock),
+        random,
+    }));
+    deps.key_service = Some(Arc::clone(&kms) as Arc<dyn KeyService>);
+    kms
+}
+
 impl Edge {
     /// An edge with one empty bucket of `ann`'s.
     pub(crate) async fn start() -> Self {
@@ -106,22 +119,16 @@ impl Edge {
             directory.create_access_key(name, Some(imported)).await.unwrap();
         }
         let (layout, devices, unreadable) = six_devices();
-        let kms = Arc::new(BuiltInKeyService::new(BuiltInDeps {
-            meta: Arc::clone(&meta),
-            txids: Arc::clone(&txids),
-            root_key: Arc::clone(&root_key),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            random,
-        }));
-        let deps = ObjectDeps {
+        let mut deps = ObjectDeps {
             meta,
             txids,
             layout,
             devices,
             root_key,
-            key_service: Some(Arc::clone(&kms) as Arc<dyn KeyService>),
+            key_service: None,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };
+        let kms = add_key_service(&mut deps);
         let object_config = ObjectConfig {
             part_len_bytes_min: PART_MIN as u64,
             access_log_interval: Duration::from_millis(50),

@@ -365,6 +365,7 @@ impl KeyService for BuiltInKeyService {
         let envelope = service.seal(&context.encode(), &plain, &mut random);
         let number = u32::try_from(number).expect("versions are bounded").to_be_bytes();
         let sealed = [&[SEALED_VERSION][..], &number, &envelope.encode()].concat();
+        tracing::debug!(key = id, "version key sealed");
         Ok(GeneratedKey { key_id: id, plain: Arc::new(plain), sealed })
     }
 
@@ -381,6 +382,7 @@ impl KeyService for BuiltInKeyService {
         let stored = record.versions.get(index).ok_or_else(refused)?;
         let service = self.open_version(key_id, version, &stored.sealed)?;
         let opened = service.open(&context.encode(), &envelope).map_err(|_| refused())?;
+        tracing::debug!(key = key_id, "version key opened");
         Ok(Arc::new(opened))
     }
 

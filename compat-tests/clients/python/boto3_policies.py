@@ -1,12 +1,13 @@
 """Bucket policies: who they let in, whom they keep out, and what they ask of requests."""
 
+import datetime
 import json
 
 from botocore import UNSIGNED
 from botocore.config import Config
 
 from harness import equal, http_request, scenario, second_account
-from s3 import client, fails, new_bucket, read
+from s3 import bucket_name, client, fails, new_bucket, read
 
 
 def policy(*statements):
@@ -182,3 +183,41 @@ def deletion_of_many_judges_each_key():
     equal([d["Key"] for d in answer["Deleted"]], ["a"])
     equal([(e["Key"], e["Code"]) for e in answer["Errors"]], [("kept/b", "AccessDenied")])
     equal(read(s3, bucket, "kept/b"), b"x")
+
+
+@scenario
+def requesters_pay_for_what_they_are_allowed():
+    s3, theirs = client(), other()
+    bucket = new_bucket(s3)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"data")
+    principal = {"CanonicalUser": theirs.list_buckets()["Owner"]["ID"]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow(bucket, "s3:GetObject", principal)))
+    equal(read(theirs, bucket, "k"), b"data")
+    payer = {"Payer": "Requester"}
+    s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration=payer)
+    fails("AccessDenied", 403, theirs.get_object, Bucket=bucket, Key="k")
+    paid = theirs.get_object(Bucket=bucket, Key="k", RequestPayer="requester")
+    equal((paid["Body"].read(), paid["RequestCharged"]), (b"data", "requester"))
+    # The owner is not charged.
+    equal(read(s3, bucket, "k"), b"data")
+
+
+@scenario
+def bypassing_governance_is_a_permission():
+    s3, theirs = client(), other()
+    bucket = bucket_name()
+    s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
+    lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    version = s3.put_object(Bucket=bucket, Key="k", Body=b"x", **lock)["VersionId"]
+    principal = {"CanonicalUser": theirs.list_buckets()["Owner"]["ID"]}
+    actions = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow(bucket, actions, principal)))
+    where = {"Bucket": bucket, "Key": "k", "VersionId": version}
+    fails("AccessDenied", 403, theirs.delete_object, **where)
+    fails("AccessDenied", 403, theirs.delete_object, **where, BypassGovernanceRetention=True)
+    actions.append("s3:BypassGovernanceRetention")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(allow(bucket, actions, principal)))
+    fails("AccessDenied", 403, theirs.delete_object, **where)
+    theirs.delete_object(**where, BypassGovernanceRetention=True)
+    fails("NoSuchVersion", 404, s3.get_object, **where)

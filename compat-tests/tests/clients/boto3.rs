@@ -381,4 +381,10 @@ scenarios! {
 
     #[test]
     fn deletion_of_many_judges_each_key() {}
+
+    #[test]
+    fn requesters_pay_for_what_they_are_allowed() {}
+
+    #[test]
+    fn bypassing_governance_is_a_permission() {}
 }

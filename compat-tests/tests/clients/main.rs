@@ -8,6 +8,7 @@
 //! - Tests share one server and keep apart by bucket name.
 //! - `clients_mesh` runs the same modules against a gateway whose shards are on nodes.
 
+mod access_logs;
 mod addressing;
 mod aws_cli;
 mod aws_cli_features;

@@ -1,7 +1,7 @@
 //! The client matrix once more, through a mesh: the modules of `clients` against a gateway whose
 //! shards are on six storage nodes.
 //!
-//! Deliberately absent: `tls` and `lifecycle_days`, which start servers of their own.
+//! Deliberately absent: `tls`, `lifecycle_days` and `access_logs`, which start servers of their own.
 
 #[path = "../clients/addressing.rs"]
 mod addressing;

@@ -188,8 +188,8 @@ impl Call<'_> {
         authorization::judge(&self.principal, action, bucket, Some(key), rules.as_ref())
     }
 
-    /// Allows reading the source of a copy, in whichever bucket. Tells whether the caller may also
-    /// know that there is none.
+    /// Allows reading the source of a copy, in whichever bucket, with the tags that it may have.
+    /// Tells whether the caller may also know that there is none.
     ///
     /// # Errors
     /// `AccessDenied`, `NoSuchBucket`, faults.
@@ -197,6 +197,7 @@ impl Call<'_> {
         &self,
         source: &ObjectRef,
         version: Option<VersionId>,
+        with_tags: bool,
     ) -> Outcome<bool> {
         let bucket = self.gateway.service.bucket(&source.bucket).await?;
         payment::is_charged(&bucket, self.principal.account(), &self.headers)?;
@@ -215,6 +216,15 @@ impl Call<'_> {
         let named = |action: Action| if version.is_some() { action.on_version() } else { action };
         let rules = rules.as_ref();
         authorization::judge(who, named(Action::GetObject), &bucket, key, rules)?;
+        let tagging = named(Action::GetObjectTagging);
+        let hides_tags = authorization::judge(who, tagging, &bucket, key, rules).is_err();
+        if with_tags && hides_tags {
+            // Only tags that are there must not be copied; what else is wrong, the copy tells.
+            let tags = self.gateway.service.object_tags(source, version).await;
+            if tags.is_ok_and(|(_, tags)| !tags.is_empty()) {
+                return Err(Failure::new(Code::AccessDenied));
+            }
+        }
         check_owner(&self.headers, "x-amz-source-expected-bucket-owner", bucket.owner)?;
         Ok(authorization::judge(who, Action::ListBucket, &bucket, None, rules).is_ok())
     }

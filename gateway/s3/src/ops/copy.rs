@@ -21,7 +21,8 @@ use crate::{
 
 pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
     header::refuse_unsupported(&call.headers)?;
-    let (source, may_list) = source(&call).await?;
+    let with_tags = !replaces(&call, "x-amz-tagging-directive")?;
+    let (source, may_list) = source(&call, with_tags).await?;
     let source_key = source.object.key.clone();
     let request = CopyObject {
         source,
@@ -66,7 +67,7 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
         .transpose()?;
     let number = call.part_number()?.unwrap_or_default();
     let upload = call.upload()?;
-    let (source, may_list) = source(&call).await?;
+    let (source, may_list) = source(&call, false).await?;
     let source_key = source.object.key.clone();
     let request = UploadPartCopy {
         upload,
@@ -97,7 +98,9 @@ fn refused(error: ObjectWriteError, source_key: String, may_list: bool) -> Failu
     let of_source = matches!(error, ObjectWriteError::Source(_));
     let failure = Failure::from(error);
     match failure.code() {
-        Code::NoSuchKey | Code::NoSuchVersion if of_source && !may_list => Code::AccessDenied.into(),
+        Code::NoSuchKey | Code::NoSuchVersion if of_source && !may_list => {
+            Code::AccessDenied.into()
+        }
         Code::NoSuchKey | Code::NoSuchVersion if of_source => failure.detail("Key", source_key),
         _ => failure,
     }
@@ -105,10 +108,10 @@ fn refused(error: ObjectWriteError, source_key: String, may_list: bool) -> Failu
 
 /// The source of a copy, which the caller must be allowed to read, and whether the caller may know
 /// that there is none.
-async fn source(call: &Call<'_>) -> Outcome<(CopySource, bool)> {
+async fn source(call: &Call<'_>, with_tags: bool) -> Outcome<(CopySource, bool)> {
     let text = header::text(&call.headers, "x-amz-copy-source")?.unwrap_or_default();
     let (object, version) = parse_source(text)?;
-    let may_list = call.allow_source(&object, version).await?;
+    let may_list = call.allow_source(&object, version, with_tags).await?;
     let source = CopySource {
         object,
         version,

@@ -325,6 +325,14 @@ async fn copies_are_judged_at_both_ends() {
     edge.denied(copy("bucket/open/missing", "/bens/k")).await;
     edge.denied(copy("bens/k", "open/other")).await;
     edge.denied(copy("bucket/open/k?versionId=null", "/bens/k")).await;
+    // Tags go along only if they may be read.
+    let tagged = edge.put("open/k").body("x").header("x-amz-tagging", "a=b");
+    tagged.send().await.expect_status(200);
+    edge.denied(copy("bucket/open/k", "/bens/k")).await;
+    let untagged = copy("bucket/open/k", "/bens/k").header("x-amz-tagging-directive", "REPLACE");
+    untagged.send().await.expect_status(200);
+    edge.policy(&[statement("Allow", &ben(), &["GetObject", "GetObjectTagging"], "/open/*")]).await;
+    copy("bucket/open/k", "/bens/k").send().await.expect_status(200);
 }
 
 #[tokio::test]

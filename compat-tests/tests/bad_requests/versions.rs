@@ -13,7 +13,9 @@ pub(crate) fn rows() -> Vec<Row> {
     let mut rows = versioning();
     rows.extend(reads());
     rows.extend(listings());
-    rows.extend(lock_documents());
+    rows.extend(retentions());
+    rows.extend(default_retentions());
+    rows.extend(locks_that_are_not_there());
     rows.extend(lock_headers());
     rows.extend(protected());
     rows
@@ -124,26 +126,16 @@ fn listings() -> Vec<Row> {
     .collect()
 }
 
-fn lock_documents() -> Vec<Row> {
-    let retention = |mode: &str, until: &str| {
-        format!(
-            "<Retention><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"
-        )
-    };
-    let default = |rule: &str| {
-        format!(
-            "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule>\
-             <DefaultRetention>{rule}</DefaultRetention></Rule></ObjectLockConfiguration>"
-        )
-    };
+fn retention(mode: &str, until: &str) -> String {
+    format!("<Retention><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>")
+}
+
+fn retentions() -> Vec<Row> {
     let only_mode = "<Retention><Mode>GOVERNANCE</Mode></Retention>".to_owned();
-    let mut rows: Vec<Row> = [
+    let no_month = retention("GOVERNANCE", "2099-13-01T00:00:00Z");
+    [
         ("retention of no mode that exists", "MalformedXML", retention("FOREVER", FUTURE)),
-        (
-            "retention until a day that is none",
-            "MalformedXML",
-            retention("GOVERNANCE", "2099-13-01T00:00:00Z"),
-        ),
+        ("retention until a day that is none", "MalformedXML", no_month),
         ("retention until no time", "MalformedXML", retention("GOVERNANCE", "tomorrow")),
         ("retention until the past", "InvalidArgument", retention("GOVERNANCE", PAST)),
         ("retention with a mode only", "MalformedXML", only_mode),
@@ -153,28 +145,38 @@ fn lock_documents() -> Vec<Row> {
     .map(|(name, code, document)| {
         row(name, 400, code, move |s| with(locked(s, "PUT", "/k?retention"), &document))
     })
-    .collect();
-    for (name, code, rule) in [
+    .collect()
+}
+
+fn default_retentions() -> Vec<Row> {
+    [
         (
-            "default retention of days and years",
+            "of days and years",
             "MalformedXML",
             "<Mode>GOVERNANCE</Mode><Days>1</Days><Years>1</Years>",
         ),
-        ("default retention of no time", "MalformedXML", "<Mode>GOVERNANCE</Mode>"),
-        ("default retention of no mode", "MalformedXML", "<Days>1</Days>"),
-        ("default retention of 0 days", "InvalidArgument", "<Mode>GOVERNANCE</Mode><Days>0</Days>"),
-        (
-            "default retention of 101 years",
-            "InvalidArgument",
-            "<Mode>GOVERNANCE</Mode><Years>101</Years>",
-        ),
-    ] {
-        let document = default(rule);
-        rows.push(row(name, 400, code, move |s| with(locked(s, "PUT", "?object-lock"), &document)));
-    }
+        ("of no time", "MalformedXML", "<Mode>GOVERNANCE</Mode>"),
+        ("of no mode", "MalformedXML", "<Days>1</Days>"),
+        ("of 0 days", "InvalidArgument", "<Mode>GOVERNANCE</Mode><Days>0</Days>"),
+        ("of 101 years", "InvalidArgument", "<Mode>GOVERNANCE</Mode><Years>101</Years>"),
+    ]
+    .into_iter()
+    .map(|(name, code, rule)| {
+        let document = format!(
+            "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule>\
+             <DefaultRetention>{rule}</DefaultRetention></Rule></ObjectLockConfiguration>"
+        );
+        row(&format!("default retention {name}"), 400, code, move |s| {
+            with(locked(s, "PUT", "?object-lock"), &document)
+        })
+    })
+    .collect()
+}
+
+fn locks_that_are_not_there() -> Vec<Row> {
     let (hold, forever) =
         ("<LegalHold><Status>ON</Status></LegalHold>", retention("GOVERNANCE", FUTURE));
-    rows.extend([
+    vec![
         row("legal hold that may be", 400, "MalformedXML", |s| {
             with(locked(s, "PUT", "/k?legal-hold"), "<LegalHold><Status>MAYBE</Status></LegalHold>")
         }),
@@ -195,11 +197,11 @@ fn lock_documents() -> Vec<Row> {
             s.get("?object-lock")
         }),
         row("object lock without versioning", 409, "InvalidBucketState", |s| {
-            let document = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>";
+            let document = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled\
+                            </ObjectLockEnabled></ObjectLockConfiguration>";
             with(s.put("?object-lock"), document)
         }),
-    ]);
-    rows
+    ]
 }
 
 fn lock_headers() -> Vec<Row> {

@@ -12,7 +12,10 @@ pub(crate) mod fields;
 use futures::StreamExt as _;
 use gateway_object::{ObjectRef, PutObject};
 use http::{HeaderMap, HeaderName};
-use s3s::dto::{ETagCondition, PostObjectInput, Timestamp, TimestampFormat};
+use s3s::{
+    dto::{ETagCondition, PostObjectInput, Timestamp, TimestampFormat},
+    post_policy::{PostPolicy, PostPolicyCondition},
+};
 
 use super::tagging;
 use crate::{
@@ -39,8 +42,9 @@ impl Form {
     /// Takes what the adapter parsed, and what it left out from the form's `start`.
     ///
     /// # Errors
-    /// `InvalidArgument` for fields that no header can carry or that are repeated, what `acl` and
-    /// `tagging` are refused for, `MissingContentLength` without a file.
+    /// `InvalidArgument` for fields that no header can carry or that are repeated, `AccessDenied`
+    /// for what the policy does not mention, what `acl` and `tagging` are refused for,
+    /// `MissingContentLength` without a file.
     pub(crate) fn read(
         mut input: PostObjectInput,
         content_type: &str,
@@ -53,6 +57,9 @@ impl Form {
         put(&mut headers, "x-amz-decoded-content-length", Some(&len))?;
         let left_out = fields::read(content_type, start).fields;
         refuse_repeated(&left_out)?;
+        if let Some(policy) = value_of(&left_out, "policy") {
+            refuse_uncovered(policy, &left_out)?;
+        }
         if let Some(acl) = value_of(&left_out, "acl") {
             put(&mut headers, "x-amz-acl", Some(acl))?;
         }
@@ -83,6 +90,28 @@ fn refuse_repeated(fields: &[(String, String)]) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses fields about encryption that the policy does not mention. The adapter lets them pass, but
+/// who signs a form says by it under whose key the bytes will be.
+fn refuse_uncovered(policy: &str, fields: &[(String, String)]) -> Outcome<()> {
+    // The adapter has read it before, and hands its own on to nobody.
+    let policy = PostPolicy::from_base64(policy).map_err(|_| Code::AccessDenied)?;
+    let covers = |name: &str| {
+        policy.conditions.iter().any(|condition| match condition {
+            PostPolicyCondition::Eq { field, .. }
+            | PostPolicyCondition::StartsWith { field, .. } => field == name,
+            PostPolicyCondition::ContentLengthRange { .. } => false,
+        })
+    };
+    let about_encryption = |name: &str| name.starts_with("x-amz-server-side-encryption");
+    match fields.iter().find(|(name, _)| about_encryption(name) && !covers(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let message = format!("Invalid according to Policy: Extra input fields: {name}");
+            Err(Failure::with_message(Code::AccessDenied, message))
+        }
+    }
 }
 
 fn value_of<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {

@@ -54,6 +54,33 @@ fn documented_examples_are_verified() {
     }
 }
 
+/// Made with botocore's `HmacV1Auth` and `HmacV1QueryAuth`.
+#[test]
+fn signatures_of_an_sdk_are_verified() {
+    let date = "Sun, 22 Nov 2026 19:12:19 GMT";
+    let put = "/bucket/a%20key?versionId=V1&tagging&prefix=x";
+    let headers = [
+        ("date", date),
+        ("content-type", "text/plain"),
+        ("content-md5", "jXd/OF09/siBXSD3SWAm3A=="),
+        ("x-amz-meta-b", "two"),
+        ("x-amz-acl", "private"),
+        ("authorization", "AWS AKIAIOSFODNN7EXAMPLE:VGIY65rqqtAE9mTWFCBoJAgYy3U="),
+    ];
+    let get = "/bucket/k?response-content-disposition=attachment%3B%20filename%3Da.txt\
+               &versionId=null";
+    let bare = [
+        ("date", date),
+        ("authorization", "AWS AKIAIOSFODNN7EXAMPLE:G/gevUVn3eatEkPdrWu04JB1diY="),
+    ];
+    let url = "/bucket/k?uploadId=u&AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE\
+               &Signature=uY9Dfl3%2F2Bn4o8uX0iPzGZZed9Y%3D&Expires=1795374799";
+    for parts in [parts("PUT", put, &headers), parts("GET", get, &bare), parts("GET", url, &[])] {
+        let presented = Presented::read(&parts, None, at(date)).unwrap().unwrap();
+        presented.verify(SECRET).unwrap();
+    }
+}
+
 #[test]
 fn amz_headers_and_sub_resources_are_covered() {
     let date = "Tue, 27 Mar 2007 21:20:26 +0000";

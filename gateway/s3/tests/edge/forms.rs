@@ -156,6 +156,8 @@ async fn form_that_breaks_its_policy_is_denied() {
     );
     let unnamed = Form::new("k").open_field("x-amz-meta-a", "1").post(&edge).await;
     denied(unnamed, "Extra input fields: x-amz-meta-a");
+    let sealed = Form::new("k").open_field("x-amz-server-side-encryption", "AES256").post(&edge);
+    denied(sealed.await, "Extra input fields: x-amz-server-side-encryption");
     let expired = Form { expiration: "2020-01-01T00:00:00.000Z", ..Form::new("k") };
     denied(expired.post(&edge).await, "Policy expired.");
     edge.head("k").send().await.expect_status(404);

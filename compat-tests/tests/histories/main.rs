@@ -2,6 +2,8 @@
 //!
 //! - Conditional and plain PUTs, DELETEs, copies between the keys, completions of uploads (some
 //!   sent twice) and GETs, from many clients on few keys.
+//! - Two of three waves are in a versioned bucket, whose keys hold and lose current objects alike,
+//!   whatever versions and delete markers lie beneath.
 //! - Every fourth wave the server is killed under the clients, which go on after its restart.
 //! - The checker is `todc-utils`' implementation of Wing, Gong and Lowe; what a key does is
 //!   [`register`].
@@ -63,12 +65,15 @@ fn racing_requests_to_a_key_are_linearizable() {
     eprintln!("DATAMESH_HISTORIES_SEED={seed} DATAMESH_HISTORIES_WAVES={waves}");
     let mut random = Random::new(seed);
     let server = Server::start(&[]);
-    let bucket = server.new_bucket("histories");
+    let plain = server.new_bucket("histories");
+    let versioned = server.new_bucket("versions");
+    enable_versioning(&server, &versioned);
     let (contents, clock) = (Contents::default(), Clock::default());
     let (mut operations, mut unanswered, mut mutants) = (0, 0, 0);
     for wave in 1..=waves {
         let keys = (0..KEYS).map(|key| format!("wave{wave}/k{key}")).collect();
-        let race = Race::new(&bucket, keys, &contents, &clock);
+        let bucket = if wave % 3 == 0 { &plain } else { &versioned };
+        let race = Race::new(bucket, keys, &contents, &clock);
         if wave % KILL_EVERY == 0 {
             run_under_kill(&race, &server, &mut random);
         }
@@ -94,6 +99,13 @@ fn racing_requests_to_a_key_are_linearizable() {
     );
     assert!(mutants >= waves, "only {mutants} histories could be altered");
     assert!(waves < KILL_EVERY || unanswered > 0, "no kill cut a request off");
+}
+
+fn enable_versioning(server: &Server, bucket: &str) {
+    let document =
+        "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>".to_owned();
+    let request = server.wire().put(&format!("/{bucket}?versioning")).body(document);
+    request.send().expect_status(200);
 }
 
 /// Lets every client do its steps.

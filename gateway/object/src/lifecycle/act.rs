@@ -80,7 +80,8 @@ impl Engine {
         Ok(Some(InForce { bucket, record: decode(&row)?, row }))
     }
 
-    fn judge(&self, in_force: &InForce) -> Judge {
+    /// What judges by these rules now.
+    pub(super) fn judge(&self, in_force: &InForce) -> Judge {
         Judge {
             bucket: in_force.bucket.id,
             record: in_force.record.clone(),
@@ -89,20 +90,18 @@ impl Engine {
         }
     }
 
-    /// Acts on the doomed versions of a page.
+    /// Acts on doomed versions, in one commit.
     pub(super) async fn act_on_versions(
         &self,
         (name, id): (&str, BucketId),
-        doomed: Vec<DoomedKey>,
+        batch: Vec<DoomedKey>,
     ) -> Result<(), Fault> {
-        for batch in batches(doomed) {
-            let keys = batch.iter().map(|doomed| doomed.key.as_bytes());
-            let _turns = self.key_locks.lock_all(id, keys).await;
-            for _ in 0..COMMIT_ATTEMPTS_MAX {
-                let Some(in_force) = self.rules_in_force(name, id)? else { return Ok(()) };
-                if self.act_on_batch(in_force, batch.clone()).await? {
-                    break;
-                }
+        let keys = batch.iter().map(|doomed| doomed.key.as_bytes());
+        let _turns = self.key_locks.lock_all(id, keys).await;
+        for _ in 0..COMMIT_ATTEMPTS_MAX {
+            let Some(in_force) = self.rules_in_force(name, id)? else { return Ok(()) };
+            if self.act_on_batch(in_force, batch.clone()).await? {
+                break;
             }
         }
         Ok(())
@@ -172,7 +171,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Aborts the doomed uploads of a page.
+    /// Aborts doomed uploads.
     pub(super) async fn act_on_uploads(
         &self,
         (name, id): (&str, BucketId),
@@ -208,7 +207,7 @@ fn in_order(doomed: &[(Doomed, Action)]) -> impl Iterator<Item = (Doomed, Action
 }
 
 /// Cuts what is doomed into what fits one commit.
-fn batches(doomed: Vec<DoomedKey>) -> Vec<Vec<DoomedKey>> {
+pub(super) fn batches(doomed: Vec<DoomedKey>) -> Vec<Vec<DoomedKey>> {
     let mut batches: Vec<Vec<DoomedKey>> = Vec::new();
     let mut room = 0;
     for DoomedKey { key, versions } in doomed {

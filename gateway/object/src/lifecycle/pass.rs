@@ -3,14 +3,20 @@
 //! *Crash consistency:* the place is recorded from time to time, behind what was acted on; a restart
 //! goes on from there.
 
+use std::collections::VecDeque;
+
 use gateway_meta::{
-    BucketId, Table,
+    BucketId, MetaSnapshot, Table,
     key::ctl,
     record::{BucketRecord, LifecyclePlace, LifecycleProgressRecord, LifecycleStage, Record},
 };
 use node_proto::UnixMillis;
 
-use super::{act::InForce, rules::Day, walk::Judge};
+use super::{
+    act::{InForce, batches},
+    rules::Day,
+    walk::{DoomedKey, DoomedUpload},
+};
 use crate::{
     Fault,
     engine::{Engine, decode},
@@ -36,12 +42,24 @@ impl Default for Cut {
     }
 }
 
+/// Uploads aborted in one step. Chosen: each is a commit of its own.
+const UPLOADS_PER_STEP: usize = 16;
+
 /// A pass under way.
 pub(super) struct Pass {
     pub(super) bucket: BucketId,
     pub(super) name: String,
+    /// The place behind the last page read.
     progress: LifecycleProgressRecord,
+    /// What of that page has not been acted on.
+    doomed: VecDeque<Doom>,
     pages: u32,
+}
+
+/// What is acted on in one step.
+enum Doom {
+    Versions(Vec<DoomedKey>),
+    Uploads(Vec<DoomedUpload>),
 }
 
 /// How a pass stands after a page.
@@ -67,49 +85,66 @@ impl Engine {
         let row = self.row(Table::Ctl, &ctl::lifecycle_progress(bucket))?;
         let last = row.map(|row| decode::<LifecycleProgressRecord>(&row)).transpose()?;
         let progress = due_progress(last, crc(rules), self.lifecycle_day(), self.clock.now());
-        Ok(progress.map(|progress| Pass { bucket, name, progress, pages: 0 }))
+        Ok(progress.map(|progress| Pass {
+            bucket,
+            name,
+            progress,
+            doomed: VecDeque::new(),
+            pages: 0,
+        }))
     }
 
-    /// Judges and acts on one page.
+    /// Reads and judges a page, or acts on as much of the last one as fits a commit.
     pub(super) async fn step_pass(&self, pass: &mut Pass, cut: Cut) -> Result<Step, Fault> {
         let Some(in_force) = self.rules_in_force(&pass.name, pass.bucket)? else {
             return Ok(Step::Gone);
         };
         let place = (pass.name.as_str(), pass.bucket);
-        let judge = Judge {
-            bucket: pass.bucket,
-            record: in_force.record.clone(),
-            day: self.lifecycle_day(),
-            now: self.clock.now(),
-        };
-        let next = match pass.progress.stage.clone() {
-            LifecycleStage::Versions(from) => {
-                let read = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
-                    judge.versions(snapshot, &from, cut)
-                };
-                let page = self.on_snapshot(read).await?;
-                self.note(page.examined, page.damaged);
-                self.act_on_versions(place, page.doomed).await?;
-                page.next.map_or(LifecycleStage::Uploads(Vec::new()), LifecycleStage::Versions)
+        match pass.doomed.front() {
+            None => self.read_page(pass, &in_force, cut).await?,
+            Some(Doom::Versions(batch)) => {
+                self.act_on_versions(place, batch.clone()).await?;
+                pass.doomed.pop_front();
             }
-            LifecycleStage::Uploads(after) => {
-                let read = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
-                    judge.uploads(snapshot, &after, cut.page_rows)
-                };
-                let page = self.on_snapshot(read).await?;
-                self.note(page.examined, page.damaged);
-                self.act_on_uploads(place, page.doomed).await?;
-                page.next.map_or(LifecycleStage::Done, LifecycleStage::Uploads)
+            Some(Doom::Uploads(batch)) => {
+                self.act_on_uploads(place, batch.clone()).await?;
+                pass.doomed.pop_front();
             }
-            LifecycleStage::Done => LifecycleStage::Done,
-        };
-        pass.progress.stage = next;
-        pass.pages += 1;
+        }
+        if !pass.doomed.is_empty() {
+            return Ok(Step::More);
+        }
         let is_through = pass.progress.stage == LifecycleStage::Done;
         if is_through || pass.pages.is_multiple_of(cut.pages_per_record) {
             self.record_place(&in_force, pass).await?;
         }
         Ok(if is_through { Step::Through } else { Step::More })
+    }
+
+    async fn read_page(&self, pass: &mut Pass, in_force: &InForce, cut: Cut) -> Result<(), Fault> {
+        let judge = self.judge(in_force);
+        pass.progress.stage = match pass.progress.stage.clone() {
+            LifecycleStage::Versions(from) => {
+                let read = move |snapshot: &dyn MetaSnapshot| judge.versions(snapshot, &from, cut);
+                let page = self.on_snapshot(read).await?;
+                self.note(page.examined, page.damaged);
+                pass.doomed.extend(batches(page.doomed).into_iter().map(Doom::Versions));
+                page.next.map_or(LifecycleStage::Uploads(Vec::new()), LifecycleStage::Versions)
+            }
+            LifecycleStage::Uploads(after) => {
+                let rows_max = cut.page_rows;
+                let read =
+                    move |snapshot: &dyn MetaSnapshot| judge.uploads(snapshot, &after, rows_max);
+                let page = self.on_snapshot(read).await?;
+                self.note(page.examined, page.damaged);
+                let batches = page.doomed.chunks(UPLOADS_PER_STEP);
+                pass.doomed.extend(batches.map(|batch| Doom::Uploads(batch.to_vec())));
+                page.next.map_or(LifecycleStage::Done, LifecycleStage::Uploads)
+            }
+            LifecycleStage::Done => LifecycleStage::Done,
+        };
+        pass.pages += 1;
+        Ok(())
     }
 
     fn note(&self, examined: u64, damaged: u64) {

@@ -1,7 +1,7 @@
 //! Which bucket is next, and how fast.
 //!
-//! *Limits:* one page of one bucket at a time, and then a pause of several times what the page
-//! took.
+//! *Limits:* one page of one bucket, or one commit, at a time, and then a pause of several times
+//! what it took.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::{
 
 /// Configurations looked at in one step. Chosen: some hundred kilobytes.
 const CONFIGS_PER_STEP: usize = 256;
-/// The pause behind a page, in times of what the page took. Chosen: lifecycle works a quarter of
+/// The pause behind a page or a commit, in times of what it took. Chosen: lifecycle works a quarter of
 /// the time; see docs/operations.md for what that leaves requests.
 const PAUSE_FACTOR: u32 = 3;
-/// Longest pause behind a page. Chosen.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Longest such pause. Chosen: shutdown waits for it.
+const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// Looks for due buckets in a day of the rules. Chosen: a real day has one each hour.
 const LOOKS_PER_DAY: u32 = 24;
 /// Shortest and longest pause between looks. Chosen.

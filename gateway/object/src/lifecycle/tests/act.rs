@@ -213,7 +213,7 @@ async fn unfinished_uploads_are_aborted_by_age_and_prefix() {
     rig.wait_days(2);
     let fresh = rig.create_upload("bucket", "tmp/4").await;
     rig.wait_days(1);
-    rig.run(Some(2)).await;
+    rig.run(Some(3)).await;
     let is_there = |upload: &UploadRef| {
         let row_key = key::mpu(bucket, upload.target.key.as_bytes(), upload.upload);
         rig.meta.get(Table::Mpu, &row_key).unwrap().is_some()

@@ -1,7 +1,7 @@
 //! The actions that policies may name: those there are here, and the rest of S3's, so that policies
 //! written elsewhere are understood.
 
-use super::pattern::{Piece, Steps, matches, pieces};
+use super::pattern::{Steps, Symbol, matches, symbols};
 use crate::{Action, Level};
 
 /// Actions of S3 that are asked of a bucket and that nothing asks for here.
@@ -45,7 +45,7 @@ const ON_OBJECTS: &[&str] = &[
 
 /// Which of them a pattern names; the pattern is in lower case.
 pub(super) fn named(pattern: &str) -> Vec<Level> {
-    let pattern: Vec<Piece> = pieces(pattern).collect();
+    let pattern: Vec<Symbol> = symbols(pattern).collect();
     let is_named = |name: &str| matches(&pattern, &name.to_ascii_lowercase(), &Steps::new());
     let here = Action::ALL.iter().filter(|action| **action != Action::Administer);
     let here = here.map(|action| (action.name(), action.level()));

@@ -174,13 +174,13 @@ const ARN_FIELDS: usize = 6;
 
 /// Field by field, so that no wildcard reaches over a colon but in the last.
 fn arn_matches(wanted: &Text, value: &str, context: &PolicyContext, steps: &Steps) -> bool {
-    use super::pattern::Piece;
+    use super::pattern::Symbol;
     let Some(pattern) = wanted.pattern(context) else { return false };
-    if pattern == [Piece::Run] {
+    if pattern == [Symbol::Run] {
         return true;
     }
-    let fields: Vec<&[Piece]> =
-        pattern.splitn(ARN_FIELDS, |piece| *piece == Piece::Char(':')).collect();
+    let fields: Vec<&[Symbol]> =
+        pattern.splitn(ARN_FIELDS, |symbol| *symbol == Symbol::Char(':')).collect();
     let values: Vec<&str> = value.splitn(ARN_FIELDS, ':').collect();
     fields.len() == ARN_FIELDS
         && values.len() == ARN_FIELDS

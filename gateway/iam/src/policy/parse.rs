@@ -4,7 +4,7 @@ use super::{
     Effect, Listed, Malformed, POLICY_LEN_BYTES_MAX, Policy, Statement, condition,
     json::Json,
     known_action,
-    pattern::{Piece, Steps, matches, pieces},
+    pattern::{Steps, Symbol, matches, symbols},
     principal,
     text::Text,
 };
@@ -137,7 +137,7 @@ impl Place<'_> {
     /// What is before the first slash names the bucket, or describes it.
     fn check_bucket(&self, path: &str) -> Result<(), Malformed> {
         let name = path.split('/').next().unwrap_or_default();
-        let pattern: Vec<Piece> = pieces(name).collect();
+        let pattern: Vec<Symbol> = symbols(name).collect();
         let is_bucket = !name.contains('$') && matches(&pattern, self.bucket, &Steps::new());
         // A run may reach over the slash into the keys.
         let reaches_keys = name.ends_with('*') && {

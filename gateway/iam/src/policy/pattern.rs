@@ -34,9 +34,9 @@ impl Steps {
     }
 }
 
-/// A piece of a pattern.
+/// A symbol of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(super) enum Symbol {
     /// This character.
     Char(char),
     /// Any one character.
@@ -45,21 +45,21 @@ pub(super) enum Piece {
     Run,
 }
 
-/// The pieces of a pattern's text.
-pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece> {
+/// The symbols of a pattern's text.
+pub(super) fn symbols(text: &str) -> impl Iterator<Item = Symbol> {
     text.chars().map(|char| match char {
-        '*' => Piece::Run,
-        '?' => Piece::Any,
-        char => Piece::Char(char),
+        '*' => Symbol::Run,
+        '?' => Symbol::Any,
+        char => Symbol::Char(char),
     })
 }
 
 /// Whether `text` is what `pattern` describes; false when the steps run out.
 ///
 /// Only the last run can need to grow: what an earlier one would take, the later one can take.
-pub(super) fn matches(pattern: &[Piece], text: &str, steps: &Steps) -> bool {
+pub(super) fn matches(pattern: &[Symbol], text: &str, steps: &Steps) -> bool {
     let text: Vec<char> = text.chars().collect();
-    let least = pattern.iter().filter(|piece| **piece != Piece::Run).count();
+    let least = pattern.iter().filter(|symbol| **symbol != Symbol::Run).count();
     if !steps.take(pattern.len() + text.len() + 1) || least > text.len() {
         return false;
     }
@@ -71,12 +71,12 @@ pub(super) fn matches(pattern: &[Piece], text: &str, steps: &Steps) -> bool {
             return false;
         }
         match pattern.get(at) {
-            Some(Piece::Run) => {
+            Some(Symbol::Run) => {
                 at += 1;
                 resume = Some((at, seen));
             }
-            Some(Piece::Any) => (at, seen) = (at + 1, seen + 1),
-            Some(Piece::Char(char)) if *char == text[seen] => (at, seen) = (at + 1, seen + 1),
+            Some(Symbol::Any) => (at, seen) = (at + 1, seen + 1),
+            Some(Symbol::Char(char)) if *char == text[seen] => (at, seen) = (at + 1, seen + 1),
             _ => match resume {
                 Some((behind, taken)) => {
                     (at, seen) = (behind, taken + 1);
@@ -86,7 +86,7 @@ pub(super) fn matches(pattern: &[Piece], text: &str, steps: &Steps) -> bool {
             },
         }
     }
-    pattern[at..].iter().all(|piece| *piece == Piece::Run)
+    pattern[at..].iter().all(|symbol| *symbol == Symbol::Run)
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn matched(pattern: &str, text: &str) -> bool {
-        matches(&pieces(pattern).collect::<Vec<_>>(), text, &Steps::new())
+        matches(&symbols(pattern).collect::<Vec<_>>(), text, &Steps::new())
     }
 
     /// The definition, as slow as it likes.
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn long_patterns_take_few_steps() {
-        let pattern: Vec<Piece> = pieces(&("*a".repeat(400) + "b")).collect();
+        let pattern: Vec<Symbol> = symbols(&("*a".repeat(400) + "b")).collect();
         let steps = Steps::new();
         assert!(!matches(&pattern, &"a".repeat(1024), &steps));
         assert!(!steps.are_used_up());
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn steps_run_out() {
         let steps = Steps::new();
-        let pattern: Vec<Piece> = pieces("*aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab").collect();
+        let pattern: Vec<Symbol> = symbols("*aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab").collect();
         let text = "a".repeat(1024);
         let mut count = 0;
         while !steps.are_used_up() {
@@ -149,7 +149,7 @@ mod tests {
             count += 1;
         }
         assert!((20..2000).contains(&count), "{count}");
-        assert!(!matches(&[Piece::Run], "", &steps));
+        assert!(!matches(&[Symbol::Run], "", &steps));
     }
 
     proptest! {

@@ -6,7 +6,7 @@
 
 use super::{
     context::{PolicyContext, normal_key},
-    pattern::{Piece, Steps, matches, pieces},
+    pattern::{Steps, Symbol, matches, symbols},
 };
 
 /// Most variables of one text. Chosen: patterns in use have one or two, and what they stand for
@@ -83,13 +83,13 @@ impl Text {
     }
 
     /// The pattern it is.
-    pub(super) fn pattern(&self, context: &PolicyContext) -> Option<Vec<Piece>> {
+    pub(super) fn pattern(&self, context: &PolicyContext) -> Option<Vec<Symbol>> {
         self.tokens.iter().try_fold(Vec::new(), |mut out, token| {
             match token {
-                Token::Plain(text) => out.extend(pieces(text)),
-                Token::Literal(char) => out.push(Piece::Char(*char)),
+                Token::Plain(text) => out.extend(symbols(text)),
+                Token::Literal(char) => out.push(Symbol::Char(*char)),
                 Token::Variable { key, default } => {
-                    out.extend(value(context, key, default)?.chars().map(Piece::Char));
+                    out.extend(value(context, key, default)?.chars().map(Symbol::Char));
                 }
             }
             Some(out)

@@ -101,7 +101,7 @@ mod tests {
             }],
         };
         let rule = [1, 1, b'p', 1, 0x94, 3, 1, 1, 0, 2, 1, b'k', 1, 0xae, 2];
-        let golden = [&[1, 0, 1, b'i', 1, 1, b'e'][..], &rule].concat();
+        let golden = [&[1, 0, 1, b'i', 1, 1, b'e', 1][..], &rule].concat();
         assert_eq!(record.encode()[..], golden);
         assert_eq!(WebsiteRecord::decode(&golden), Ok(record));
     }

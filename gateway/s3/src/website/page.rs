@@ -52,7 +52,7 @@ pub(super) fn mark(failure: &Failure, answer: &mut Answer) {
 /// The page of a failure.
 pub(super) fn error(failure: &Failure, custom: Option<&Failure>, place: &ErrorPlace<'_>) -> String {
     let status = failure.code().status().to_string();
-    let mut html = Writer::fragment();
+    let mut html = Writer::undeclared();
     html.open("html");
     html.open("head");
     html.text("title", &status);

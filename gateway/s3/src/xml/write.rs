@@ -21,8 +21,8 @@ impl Writer {
         Self { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned() }
     }
 
-    /// A part of a document, or a document of another kind.
-    pub(crate) fn fragment() -> Self {
+    /// An empty document without a declaration, for what is no XML.
+    pub(crate) fn undeclared() -> Self {
         Self { text: String::new() }
     }
 

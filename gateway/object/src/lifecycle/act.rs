@@ -135,9 +135,7 @@ impl Engine {
         if done.is_empty() {
             return Ok(true);
         }
-        fail::fail_point!("lifecycle-before-commit");
         let outcome = self.commit_edits(&in_force.bucket, edits, &[in_force.guard()]).await?;
-        fail::fail_point!("lifecycle-after-commit");
         if outcome == EditOutcome::Applied {
             done.into_iter().for_each(|action| self.lifecycle.acted(action));
         }

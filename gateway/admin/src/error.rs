@@ -177,9 +177,9 @@ impl From<KeyError> for ApiError {
         match error {
             KeyError::NotFound { .. } => Self::not_found(error),
             KeyError::Disabled { .. } => Self::conflict(error),
-            KeyError::Refused { .. }
-            | KeyError::Unavailable { .. }
-            | KeyError::Corrupt { .. } => Self::unavailable(error),
+            KeyError::Refused { .. } | KeyError::Unavailable { .. } | KeyError::Corrupt { .. } => {
+                Self::unavailable(error)
+            }
         }
     }
 }

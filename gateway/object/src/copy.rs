@@ -4,9 +4,9 @@
 use gateway_meta::record::{BucketRecord, ChecksumAlgorithm, ObjectMetadata, Versioning};
 
 use crate::{
-    ChecksumRequest, CopyObject, CopyReceipt, CopySource, EncryptionRequest, ExpectedDigests, Fault, IncomingBody,
-    MetadataDirective, ObjectAttributes, ObjectReadError, ObjectWriteError, ResolvedRange,
-    TaggingDirective,
+    ChecksumRequest, CopyObject, CopyReceipt, CopySource, EncryptionRequest, ExpectedDigests,
+    Fault, IncomingBody, MetadataDirective, ObjectAttributes, ObjectReadError, ObjectWriteError,
+    ResolvedRange, TaggingDirective,
     attributes::{effective_storage_class, validate_attributes},
     engine::Engine,
     get::Found,

@@ -164,11 +164,7 @@ impl Engine {
         Ok((wanted, body))
     }
 
-    async fn resolve(
-        &self,
-        request: &GetObject,
-        found: &Found,
-    ) -> Result<Wanted, ObjectReadError> {
+    async fn resolve(&self, request: &GetObject, found: &Found) -> Result<Wanted, ObjectReadError> {
         let info = &found.info;
         let len_bytes = info.metadata.len_bytes;
         let whole = ResolvedRange { offset_bytes: 0, len_bytes };
@@ -189,11 +185,7 @@ impl Engine {
     }
 
     /// Objects that were not uploaded in parts are their own part 1.
-    async fn resolve_part(
-        &self,
-        number: u16,
-        found: &Found,
-    ) -> Result<Wanted, ObjectReadError> {
+    async fn resolve_part(&self, number: u16, found: &Found) -> Result<Wanted, ObjectReadError> {
         let parts = self.parts_of(found).await?;
         let info = &found.info;
         let whole = info.metadata.checksum.as_ref();

@@ -58,6 +58,6 @@ pub use attributes::check_bucket_tags;
 pub use bucket::{Bucket, BucketConfig, BucketConfigs};
 pub use conditions::etag_text;
 pub use config::{ObjectConfig, ReadStrategy};
-pub use listed_config::{ListedConfig, ListedConfigPage};
 pub use lifecycle::LifecycleDue;
+pub use listed_config::{ListedConfig, ListedConfigPage};
 pub use service::{ObjectDeps, ObjectService};

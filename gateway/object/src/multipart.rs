@@ -81,9 +81,7 @@ impl Engine {
             vec![bucket_exists(&bucket), Guard::Absent { table: Table::Mpu, key: row_key.clone() }];
         let put = Op::Put { table: Table::Mpu, key: row_key, value: record.encode() };
         match self.commits.commit(guards, vec![put]).await? {
-            CommitOutcome::Applied => {
-                Ok(UploadReceipt { upload, encryption: sealing.encryption })
-            }
+            CommitOutcome::Applied => Ok(UploadReceipt { upload, encryption: sealing.encryption }),
             CommitOutcome::GuardFailed { guard_index: 0 } => {
                 Err(no_such_bucket(&target.bucket).into())
             }

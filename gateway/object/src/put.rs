@@ -4,9 +4,7 @@ use fail::fail_point;
 use gateway_meta::{
     AccountId, Table,
     key::ctl,
-    record::{
-        BucketRecord, ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, StoredChecksum,
-    },
+    record::{BucketRecord, ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, StoredChecksum},
 };
 
 use crate::{

@@ -18,8 +18,8 @@ use crate::{
     config::ObjectConfig,
     data::{DataPath, config::Random},
     engine::Engine,
-    lifecycle::Subject,
     gate::Pass,
+    lifecycle::Subject,
     worker::Supervisor,
 };
 
@@ -392,7 +392,10 @@ impl ObjectService {
     ///
     /// # Errors
     /// [`MultipartError`].
-    pub async fn create_upload(&self, request: CreateUpload) -> Result<UploadReceipt, MultipartError> {
+    pub async fn create_upload(
+        &self,
+        request: CreateUpload,
+    ) -> Result<UploadReceipt, MultipartError> {
         let _pass = self.enter()?;
         self.engine.create_upload(request).await
     }

@@ -32,9 +32,8 @@ const ISO_8601_SECONDS: &[BorrowedFormatItem<'_>] =
 const AMZ_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 
-const LOG_DATE: &[BorrowedFormatItem<'_>] = format_description!(
-    "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000"
-);
+const LOG_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
 
 fn utc(at: UnixMillis) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000)

@@ -539,8 +539,7 @@ fn check_parameters(row: &Row, method: &Method, query: &Query) -> Outcome<()> {
             }
             continue;
         }
-        let harmless =
-            reads && parameter.valued && name != "x-id" && !SUBRESOURCES.contains(&name);
+        let harmless = reads && parameter.valued && name != "x-id" && !SUBRESOURCES.contains(&name);
         if !harmless {
             return Err(refused(method, name));
         }

@@ -13,9 +13,9 @@ use gateway_meta::{
     BucketId, CommitOutcome, KeyRange, MetaStore, Op, Table,
     key::ctl,
     record::{
-        AbacRecord, AccelerateRecord, BucketEncryptionRecord, BucketLoggingRecord, BucketPolicyRecord, BucketRecord,
-        BucketTagsRecord, CorsRecord, LifecycleRecord, ObjectLockRecord, Record,
-        RequestPaymentRecord, WebsiteRecord,
+        AbacRecord, AccelerateRecord, BucketEncryptionRecord, BucketLoggingRecord,
+        BucketPolicyRecord, BucketRecord, BucketTagsRecord, CorsRecord, LifecycleRecord,
+        ObjectLockRecord, Record, RequestPaymentRecord, WebsiteRecord,
     },
 };
 

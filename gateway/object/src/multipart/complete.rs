@@ -18,7 +18,8 @@ use super::{
     assemble::{Assembled, assemble, check_order, pages},
 };
 use crate::{
-    CompleteUpload, EncryptionError, Fault, MultipartError, ObjectWriteError, UploadRef, WriteReceipt,
+    CompleteUpload, EncryptionError, Fault, MultipartError, ObjectWriteError, UploadRef,
+    WriteReceipt,
     data::InFlight,
     encryption::mask,
     engine::Engine,

@@ -210,7 +210,8 @@ async fn the_default_retention_locks_what_is_put_copied_and_completed() {
     let mut create = create_upload("upload");
     create.target = vaulted("upload");
     let upload = vault.0.service.create_upload(create).await.unwrap();
-    let upload = gateway_object::UploadRef { target: vaulted("upload"), ..upload_ref("", upload.upload) };
+    let upload =
+        gateway_object::UploadRef { target: vaulted("upload"), ..upload_ref("", upload.upload) };
     let part = vault.0.upload_part(&upload, 1, b"part").await.unwrap();
     vault.0.clock.advance_ms(5_000);
     // Counted from the completion, which makes the version.

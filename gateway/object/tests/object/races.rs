@@ -84,7 +84,10 @@ async fn slow_and_shared() -> Arc<Harness> {
 }
 
 /// Runs `task` for each of `0..count` on threads of their own.
-pub(crate) async fn together<T: Send + 'static, F>(count: usize, task: impl Fn(usize) -> F) -> Vec<T>
+pub(crate) async fn together<T: Send + 'static, F>(
+    count: usize,
+    task: impl Fn(usize) -> F,
+) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
 {

@@ -6,8 +6,7 @@ use http::StatusCode;
 
 use super::lifecycle;
 use crate::{
-    answer::Answer, call::Call, convert, error::Outcome, header, lock_header, sse,
-    xml::Writer,
+    answer::Answer, call::Call, convert, error::Outcome, header, lock_header, sse, xml::Writer,
 };
 
 pub(super) async fn put_object(call: Call<'_>) -> Outcome<Answer> {

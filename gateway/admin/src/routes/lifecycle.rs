@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract};
 
-use super::wire;
+use super::{rfc3339, wire};
 use crate::server::State;
 
 pub(crate) async fn status(
@@ -13,13 +13,13 @@ pub(crate) async fn status(
     let status = state.objects.lifecycle_status();
     let pass = |pass: gateway_object::LifecyclePass| wire::LifecyclePass {
         bucket: pass.bucket,
-        started_unix_ms: pass.started.0,
+        started: rfc3339(pass.started),
         examined: pass.examined,
     };
     Json(wire::Lifecycle {
         day_seconds: status.day.as_secs(),
         current: status.current.map(pass),
-        last_round_unix_ms: status.last_round.map(|at| at.0),
+        last_round: status.last_round.map(rfc3339),
         passes: status.passes,
         examined: status.examined,
         expired: status.expired,

@@ -194,8 +194,8 @@ pub struct Lifecycle {
     pub day_seconds: u64,
     /// The bucket that rules are applied to now.
     pub current: Option<LifecyclePass>,
-    /// When no bucket was left, the last time.
-    pub last_round_unix_ms: Option<u64>,
+    /// When no bucket was left, the last time. RFC 3339.
+    pub last_round: Option<String>,
     /// Buckets gone through.
     pub passes: u64,
     /// Versions and uploads looked at.
@@ -219,8 +219,8 @@ pub struct Lifecycle {
 pub struct LifecyclePass {
     /// The bucket.
     pub bucket: String,
-    /// When it began, perhaps in an earlier process.
-    pub started_unix_ms: u64,
+    /// When it began, perhaps in an earlier process. RFC 3339.
+    pub started: String,
     /// Versions and uploads looked at by this process.
     pub examined: u64,
 }

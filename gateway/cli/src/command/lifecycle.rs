@@ -20,16 +20,17 @@ pub(crate) fn run(args: LifecycleArgs) -> Result<()> {
         || "-".to_owned(),
         |pass| format!("{}, {} looked at", pass.bucket, pass.examined),
     );
-    let last = status.last_round_unix_ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string());
-    print::line(&format!("Day of the rules      {} s", status.day_seconds))?;
-    print::line(&format!("Bucket under way      {current}"))?;
-    print::line(&format!("Last round (Unix ms)  {last}"))?;
-    print::line(&format!("Buckets gone through  {}", status.passes))?;
-    print::line(&format!("Looked at             {}", status.examined))?;
-    print::line(&format!("Expired               {}", status.expired))?;
-    print::line(&format!("Older removed         {}", status.older_removed))?;
-    print::line(&format!("Markers removed       {}", status.markers_removed))?;
-    print::line(&format!("Uploads aborted       {}", status.uploads_aborted))?;
-    print::line(&format!("Stayed locked         {}", status.locked))?;
-    print::line(&format!("Errors                {}", status.errors))
+    print::fields(&[
+        ("Day of the rules", print::duration(status.day_seconds)),
+        ("Bucket under way", current),
+        ("Last round", print::or_dash(status.last_round)),
+        ("Buckets gone through", status.passes.to_string()),
+        ("Looked at", status.examined.to_string()),
+        ("Expired", status.expired.to_string()),
+        ("Older removed", status.older_removed.to_string()),
+        ("Markers removed", status.markers_removed.to_string()),
+        ("Uploads aborted", status.uploads_aborted.to_string()),
+        ("Stayed locked", status.locked.to_string()),
+        ("Errors", status.errors.to_string()),
+    ])
 }

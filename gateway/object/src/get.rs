@@ -118,9 +118,12 @@ impl Engine {
         condition: &ReadCondition,
     ) -> Result<Found, ObjectReadError> {
         let bucket = self.readable_bucket(&target.bucket)?;
-        let (record, metadata) = self.find_version(&bucket, &target.key, version)?;
-        let info =
-            ObjectInfo { version: record.version, modified: record.modified, metadata: *metadata };
+        let found = self.find_version(&bucket, &target.key, version)?;
+        let info = ObjectInfo {
+            version: found.version,
+            modified: found.modified,
+            metadata: *found.metadata,
+        };
         check_read(condition, &info)?;
         Ok(Found { bucket, info, version_key: None })
     }
@@ -148,7 +151,7 @@ impl Engine {
     /// Whether the version found is gone by now, so that a failed read says nothing.
     pub(crate) fn was_replaced(&self, key: &str, found: &Found) -> Result<bool, Fault> {
         match self.find_version(&found.bucket, key, Some(found.info.version)) {
-            Ok((_, metadata)) => Ok(metadata.body != found.info.metadata.body),
+            Ok(now) => Ok(now.metadata.body != found.info.metadata.body),
             Err(ObjectReadError::Fault(fault)) => Err(fault),
             Err(_) => Ok(true),
         }

@@ -91,11 +91,11 @@ impl Engine {
             let mut metadata = object.metadata.clone();
             metadata.lock = lock_of_new(&bucket, &metadata.lock, seq)?;
             let modified = self.clock.now();
-            let kind = ObjectKind::Object(Box::new(metadata.clone()));
-            let record = ObjectRecord { version, seq, modified, kind };
-            edit.push(record.clone());
+            let receipt = receipt(version, modified, &metadata);
+            let kind = ObjectKind::Object(Box::new(metadata));
+            edit.push(ObjectRecord { version, seq, modified, kind });
             match self.commit_object(&bucket, edit, &mut object, modified).await? {
-                EditOutcome::Applied => return Ok(receipt(&record, &metadata)),
+                EditOutcome::Applied => return Ok(receipt),
                 EditOutcome::Changed => {
                     tracing::debug!(bucket = bucket.name, "a key changed under a commit");
                 }
@@ -164,13 +164,17 @@ pub(crate) fn contended(conditional: bool) -> ObjectWriteError {
 }
 
 /// What the writer is told of a version.
-pub(crate) fn receipt(record: &ObjectRecord, metadata: &ObjectMetadata) -> WriteReceipt {
+pub(crate) fn receipt(
+    version: VersionId,
+    modified: UnixMillis,
+    metadata: &ObjectMetadata,
+) -> WriteReceipt {
     WriteReceipt {
         etag: metadata.etag,
-        version: record.version,
+        version,
         checksum: metadata.checksum.clone(),
         len_bytes: metadata.len_bytes,
-        modified: record.modified,
+        modified,
         tags: metadata.tags.clone(),
         encryption: metadata.encryption.clone(),
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::config::SpaceLimits;
-use crate::{Batch, Op, Table};
+use crate::{Batch, Op, Table, key::ctl};
 
 /// A source of free-space figures.
 pub trait FreeSpace: fmt::Debug + Send + Sync {
@@ -60,12 +60,14 @@ impl Room {
     }
 }
 
-/// Whether a batch brings new content: bodies or parts, or versions without removing any row. A
-/// version row alone may come with a delete: an older version takes the place of a deleted one.
+/// Whether a batch brings new content: bodies or parts, lines of access logs, or versions without
+/// removing any row. A version row alone may come with a delete: an older version takes the place of
+/// a deleted one.
 fn adds_content(batch: &Batch) -> bool {
     let deletes =
         batch.ops.iter().any(|op| matches!(op, Op::Delete { .. } | Op::DeleteRange { .. }));
     batch.ops.iter().any(|op| match op {
+        Op::Put { table: Table::Ctl, key, .. } => key.starts_with(&ctl::access_log_prefix()),
         Op::Put { table, .. } => match table {
             Table::Mf | Table::Inl | Table::Mpu | Table::Part => true,
             Table::Cur | Table::Ver => !deletes,

@@ -62,6 +62,8 @@ async fn a_full_disk_refuses_content_and_serves_deletes_and_reads() {
         vec![row(Table::Inl, "new"), gone(Table::Inl, "old")],
         vec![row(Table::Part, "new")],
         vec![row(Table::Mpu, "new")],
+        // Lines of access logs come with every read, so they would use up what deletes need.
+        vec![row(Table::Ctl, "access-log/new")],
         vec![gone(Table::Mpu, "old"), row(Table::Mf, "new"), row(Table::Cur, "new")],
     ];
     for (seq, ops) in (1..).zip(adding) {

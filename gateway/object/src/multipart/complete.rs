@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use fail::fail_point;
 use gateway_meta::{
-    Guard, Op, Table, key,
-    record::{Body, BucketRecord, Encryption, ObjectMetadata, Record},
+    Guard, KeyRange, Op, Table, key,
+    record::{
+        Body, BucketRecord, Encryption, ObjectKind, ObjectMetadata, ObjectRecord, Record,
+        Versioning,
+    },
 };
 use gateway_seal::VersionKey;
 use node_proto::ManifestId;
@@ -22,11 +25,15 @@ use crate::{
     WriteReceipt,
     data::InFlight,
     encryption::mask,
-    engine::Engine,
+    engine::{Engine, decode, read_fault},
     limits::COMMIT_ATTEMPTS_MAX,
     publish::{NewObject, PublishError, contended, receipt},
     put::check_key,
 };
+
+/// Versions looked through for what a repeated completion made before. Chosen: a client repeats at
+/// once, so few others come in between.
+const OLDER_LOOKED_AT_MAX: usize = 100;
 
 impl Engine {
     /// Makes an object of the listed parts.
@@ -132,24 +139,44 @@ impl Engine {
         }
     }
 
-    /// The answer to a completion of an upload that is gone: its object, if that is still live.
+    /// The answer to a completion of an upload that is gone: its object, if that is still the live
+    /// one, or one of the newest versions below.
     fn completed_before(
         &self,
         bucket: &BucketRecord,
         upload: &UploadRef,
     ) -> Result<WriteReceipt, MultipartError> {
+        let key = upload.target.key.as_bytes();
         let current = self.current(bucket.id, &upload.target.key)?;
-        match (&current.record, current.live()) {
-            (Some(record), Some(live)) if live.upload == Some(upload.upload) => {
-                let receipt = receipt(record, live);
-                // What is masked takes a key, which a repetition need not give.
-                let is_plain = live.encryption == Encryption::Managed;
-                let checksum = receipt.checksum.filter(|_| is_plain);
-                Ok(WriteReceipt { checksum, ..receipt })
-            }
-            _ => Err(MultipartError::NoSuchUpload),
+        if let Some(found) = current.record.and_then(|record| made_by(record, upload)) {
+            return Ok(found);
         }
+        if bucket.versioning != Versioning::Never {
+            let snapshot = self.meta.snapshot();
+            let older = KeyRange::prefix(&key::ver_prefix(bucket.id, key));
+            let mut cursor = snapshot.cursor(Table::Ver, older);
+            for _ in 0..OLDER_LOOKED_AT_MAX {
+                let Some((_, row)) = cursor.next().map_err(read_fault)? else { break };
+                if let Some(found) = made_by(decode(&row)?, upload) {
+                    return Ok(found);
+                }
+            }
+        }
+        Err(MultipartError::NoSuchUpload)
     }
+}
+
+/// The answer to the completion of `upload` if it made `record`.
+fn made_by(record: ObjectRecord, upload: &UploadRef) -> Option<WriteReceipt> {
+    let ObjectKind::Object(metadata) = &record.kind else { return None };
+    if metadata.upload != Some(upload.upload) {
+        return None;
+    }
+    let receipt = receipt(record.version, record.modified, metadata);
+    // What is masked takes a key, which a repetition need not give.
+    let is_plain = metadata.encryption == Encryption::Managed;
+    let checksum = receipt.checksum.filter(|_| is_plain);
+    Some(WriteReceipt { checksum, ..receipt })
 }
 
 /// Whether the client says what something hashes to, so that it has to be compared.

@@ -4,9 +4,17 @@ use gateway_meta::{
     VersionId,
     record::{BucketRecord, ObjectKind, ObjectMetadata, ObjectRecord, Versioning},
 };
+use node_proto::UnixMillis;
 
 use super::{EditOutcome, KeyEdit};
 use crate::{Fault, ObjectReadError, ObjectRef, engine::Engine, limits::COMMIT_ATTEMPTS_MAX};
+
+/// A version that is an object.
+pub(crate) struct FoundVersion {
+    pub(crate) version: VersionId,
+    pub(crate) modified: UnixMillis,
+    pub(crate) metadata: Box<ObjectMetadata>,
+}
 
 impl Engine {
     /// The version asked for, or the newest one: an object.
@@ -19,7 +27,7 @@ impl Engine {
         bucket: &BucketRecord,
         key: &str,
         version: Option<VersionId>,
-    ) -> Result<(ObjectRecord, Box<ObjectMetadata>), ObjectReadError> {
+    ) -> Result<FoundVersion, ObjectReadError> {
         let current = self.current(bucket.id, key)?.record;
         let found = match (current, version) {
             (Some(current), None) => current,
@@ -77,20 +85,15 @@ impl Engine {
     }
 }
 
-fn object(
-    record: ObjectRecord,
-    named: bool,
-) -> Result<(ObjectRecord, Box<ObjectMetadata>), ObjectReadError> {
-    match &record.kind {
-        ObjectKind::Object(metadata) => {
-            let metadata = metadata.clone();
-            Ok((record, metadata))
-        }
-        ObjectKind::DeleteMarker => Err(marker(record.version, record.modified, named)),
+fn object(record: ObjectRecord, named: bool) -> Result<FoundVersion, ObjectReadError> {
+    let ObjectRecord { version, modified, kind, .. } = record;
+    match kind {
+        ObjectKind::Object(metadata) => Ok(FoundVersion { version, modified, metadata }),
+        ObjectKind::DeleteMarker => Err(marker(version, modified, named)),
     }
 }
 
-fn marker(version: VersionId, modified: node_proto::UnixMillis, named: bool) -> ObjectReadError {
+fn marker(version: VersionId, modified: UnixMillis, named: bool) -> ObjectReadError {
     ObjectReadError::DeleteMarker { named, version, modified }
 }
 

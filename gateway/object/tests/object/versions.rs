@@ -13,9 +13,9 @@ use gateway_meta::{
 };
 use gateway_object::{
     BucketError, CopyObject, CopySource, DeleteError, DeleteObject, ETagCondition, GetObject,
-    ListVersions, MetadataDirective, ObjectConfig, ObjectReadError, ObjectWriteError,
-    ReadCondition, TaggingDirective, VersionEntry, VersionMarker, VersionPage, WriteCondition,
-    etag_text,
+    ListVersions, MetadataDirective, MultipartError, ObjectConfig, ObjectReadError,
+    ObjectWriteError, ReadCondition, TaggingDirective, VersionEntry, VersionMarker, VersionPage,
+    WriteCondition, etag_text,
 };
 
 use crate::{
@@ -287,6 +287,23 @@ async fn conditions_take_a_delete_marker_for_nothing() {
     let delete = DeleteObject { version: Some(old.version), ..delete };
     harness.service.delete_object(delete).await.unwrap();
     assert_eq!(ids(&harness, "key").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_completion_is_repeated_when_its_version_is_no_longer_the_newest() {
+    let harness = Harness::start().await;
+    set(&harness, Versioning::Enabled).await;
+    let upload = harness.create_upload("key").await;
+    let part = harness.upload_part(&upload, 1, b"bytes").await.unwrap();
+    let first = harness.complete(&upload, &[(1, &part)]).await.unwrap();
+    harness.put("key", b"newer").await;
+    mark(&harness, "key").await;
+    let again = harness.complete(&upload, &[(1, &part)]).await.unwrap();
+    assert_eq!((again.version, again.etag), (first.version, first.etag));
+    assert_eq!(ids(&harness, "key").await.len(), 3);
+    remove(&harness, "key", first.version).await;
+    let gone = harness.complete(&upload, &[(1, &part)]).await;
+    assert!(matches!(gone, Err(MultipartError::NoSuchUpload)));
 }
 
 #[tokio::test]

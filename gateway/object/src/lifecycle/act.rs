@@ -14,10 +14,10 @@ use gateway_meta::{
 
 use super::{
     ledger::Action,
-    walk::{Doomed, DoomedKey, DoomedUpload, Judge},
+    walk::{Doomed, DoomedKey, DoomedUpload, Judge, Judged},
 };
 use crate::{
-    Bucket, BucketConfig, Fault, MultipartError, ObjectRef, UploadRef,
+    Bucket, BucketConfig, Fault, MultipartError, ObjectRef, ObjectWriteError, UploadRef,
     engine::{Engine, decode},
     limits::COMMIT_ATTEMPTS_MAX,
     lock::Locked,
@@ -28,7 +28,8 @@ use crate::{
 const KEYS_PER_COMMIT: usize = 64;
 /// Versions of one commit. Chosen: some hundred kilobytes of metadata at most.
 const VERSIONS_PER_COMMIT: usize = 256;
-/// Versions of a key that are judged anew before some of them go. More than any rule keeps. Chosen.
+/// Versions of a key that are read from the newest on before some of them are judged anew. A rule
+/// that keeps more keeps all. Chosen: some thousand rows for most commits.
 const JUDGED_AGAIN_MAX: u64 = 1000;
 
 /// A bucket's rules, and the guard that they are in force.
@@ -111,18 +112,21 @@ impl Engine {
     async fn act_on_batch(&self, in_force: InForce, batch: Vec<DoomedKey>) -> Result<bool, Fault> {
         let judge = self.judge(&in_force);
         let again = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
-            let judged = |wanted: DoomedKey| {
-                let doomed = judge.again(snapshot, &wanted, JUDGED_AGAIN_MAX)?;
-                Ok((wanted.key, doomed))
-            };
+            let judged = |wanted| judge.again(snapshot, wanted, JUDGED_AGAIN_MAX);
             batch.into_iter().map(judged).collect::<Result<Vec<_>, Fault>>()
         };
         let judged = self.on_snapshot(again).await?;
         let mut edits = Vec::with_capacity(judged.len());
         let mut done = Vec::new();
-        for (key, doomed) in judged.iter().filter(|(_, doomed)| !doomed.is_empty()) {
+        let mut guards = vec![in_force.guard()];
+        for Judged { key, actions, guards: standing } in &judged {
+            if actions.is_empty() {
+                continue;
+            }
+            // The edit looks at a later moment; the guards insist that it is as this one was.
+            guards.extend_from_slice(standing);
             let mut edit = KeyEdit::begin(self, &in_force.bucket, key)?;
-            for (version, action) in in_order(doomed) {
+            for (version, action) in in_order(actions) {
                 match self.act_on_version(&mut edit, &in_force.bucket, version, action) {
                     Ok(true) => done.push(action),
                     Ok(false) => {}
@@ -135,7 +139,7 @@ impl Engine {
         if done.is_empty() {
             return Ok(true);
         }
-        let outcome = self.commit_edits(&in_force.bucket, edits, &[in_force.guard()]).await?;
+        let outcome = self.commit_edits(&in_force.bucket, edits, &guards).await?;
         if outcome == EditOutcome::Applied {
             done.into_iter().for_each(|action| self.lifecycle.acted(action));
         }
@@ -150,16 +154,17 @@ impl Engine {
         doomed: Doomed,
         action: Action,
     ) -> Result<bool, Stop> {
+        let newest = edit.newest()?;
         let Some(place) = edit.find(doomed.version)? else { return Ok(false) };
         if edit.record(place).seq != doomed.seq {
+            return Ok(false);
+        }
+        if (newest == Some(place)) == (action == Action::RemoveOlder) {
             return Ok(false);
         }
         if action != Action::Expire {
             self.remove_unlocked(edit, place, false)?;
             return Ok(true);
-        }
-        if edit.newest()? != Some(place) {
-            return Ok(false);
         }
         let (seq, version) = self.make_room::<Stop>(bucket, edit)?;
         if bucket.versioning != Versioning::Never {
@@ -175,15 +180,21 @@ impl Engine {
         (name, id): (&str, BucketId),
         doomed: Vec<DoomedUpload>,
     ) -> Result<(), Fault> {
-        for DoomedUpload { key, upload } in doomed {
+        for doomed in doomed {
             let Some(in_force) = self.rules_in_force(name, id)? else { return Ok(()) };
+            if !self.judge(&in_force).aborts(&doomed) {
+                continue;
+            }
+            let DoomedUpload { key, upload, .. } = doomed;
             let target = ObjectRef { bucket: name.to_owned(), key };
             let upload = UploadRef { target, upload };
             match self.abort_upload_while(&upload, &[in_force.guard()]).await {
                 Ok(()) => self.lifecycle.acted(Action::AbortUpload),
                 // Completed or aborted meanwhile, or parts keep arriving: the next pass sees.
                 Err(MultipartError::NoSuchUpload) => {}
-                Err(MultipartError::Write(crate::ObjectWriteError::Fault(fault))) => {
+                Err(MultipartError::Write(ObjectWriteError::Fault(fault)))
+                    if !matches!(fault, Fault::Corrupt { .. }) =>
+                {
                     return Err(fault);
                 }
                 Err(error) => {
@@ -237,7 +248,7 @@ mod tests {
     use super::*;
 
     fn doomed(key: &str, count: u128) -> DoomedKey {
-        let version = |seq| Doomed { version: VersionId::Null, seq, older: true };
+        let version = |seq| Doomed { version: VersionId::Null, seq, newer: None };
         DoomedKey { key: key.to_owned(), versions: (0..count).map(version).collect() }
     }
 

@@ -17,11 +17,7 @@ use super::{
     rules::Day,
     walk::{DoomedKey, DoomedUpload},
 };
-use crate::{
-    Fault,
-    engine::{Engine, decode},
-    publish::bucket_exists,
-};
+use crate::{Fault, engine::Engine, publish::bucket_exists};
 
 /// How a bucket is cut into pages.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +79,10 @@ impl Engine {
         rules: &[u8],
     ) -> Result<Option<Pass>, Fault> {
         let row = self.row(Table::Ctl, &ctl::lifecycle_progress(bucket))?;
-        let last = row.map(|row| decode::<LifecycleProgressRecord>(&row)).transpose()?;
+        let last = row.and_then(|row| {
+            let read = LifecycleProgressRecord::decode(&row);
+            read.inspect_err(|error| self.damaged(bucket, error)).ok()
+        });
         let progress = due_progress(last, crc(rules), self.lifecycle_day(), self.clock.now());
         Ok(progress.map(|progress| Pass {
             bucket,
@@ -96,20 +95,19 @@ impl Engine {
 
     /// Reads and judges a page, or acts on as much of the last one as fits a commit.
     pub(super) async fn step_pass(&self, pass: &mut Pass, cut: Cut) -> Result<Step, Fault> {
-        let Some(in_force) = self.rules_in_force(&pass.name, pass.bucket)? else {
-            return Ok(Step::Gone);
+        let in_force = match self.rules_in_force(&pass.name, pass.bucket) {
+            Ok(Some(in_force)) => in_force,
+            Ok(None) => return Ok(Step::Gone),
+            Err(fault @ Fault::Corrupt { .. }) => {
+                // Nothing can be told until they are replaced. The other buckets have their turn.
+                self.damaged(pass.bucket, &fault);
+                return Ok(Step::Gone);
+            }
+            Err(fault) => return Err(fault),
         };
-        let place = (pass.name.as_str(), pass.bucket);
-        match pass.doomed.front() {
+        match pass.doomed.pop_front() {
             None => self.read_page(pass, &in_force, cut).await?,
-            Some(Doom::Versions(batch)) => {
-                self.act_on_versions(place, batch.clone()).await?;
-                pass.doomed.pop_front();
-            }
-            Some(Doom::Uploads(batch)) => {
-                self.act_on_uploads(place, batch.clone()).await?;
-                pass.doomed.pop_front();
-            }
+            Some(doom) => self.act(pass, doom).await?,
         }
         if !pass.doomed.is_empty() {
             return Ok(Step::More);
@@ -119,6 +117,37 @@ impl Engine {
             self.record_place(&in_force, pass).await?;
         }
         Ok(if is_through { Step::Through } else { Step::More })
+    }
+
+    /// Acts on some of a page. What fails is tried again, except for damaged rows: their key is
+    /// left to the next pass, and the others of the same commit are tried one by one.
+    async fn act(&self, pass: &mut Pass, doom: Doom) -> Result<(), Fault> {
+        let place = (pass.name.as_str(), pass.bucket);
+        let outcome = match &doom {
+            Doom::Versions(batch) => self.act_on_versions(place, batch.clone()).await,
+            Doom::Uploads(batch) => self.act_on_uploads(place, batch.clone()).await,
+        };
+        match (outcome, doom) {
+            (Ok(()), _) => Ok(()),
+            (Err(Fault::Corrupt { .. }), Doom::Versions(batch)) if batch.len() > 1 => {
+                let alone = batch.into_iter().rev().map(|doomed| Doom::Versions(vec![doomed]));
+                alone.for_each(|doom| pass.doomed.push_front(doom));
+                Ok(())
+            }
+            (Err(fault @ Fault::Corrupt { .. }), _) => {
+                self.damaged(pass.bucket, &fault);
+                Ok(())
+            }
+            (Err(fault), doom) => {
+                pass.doomed.push_front(doom);
+                Err(fault)
+            }
+        }
+    }
+
+    fn damaged(&self, BucketId(bucket): BucketId, error: &dyn std::fmt::Display) {
+        tracing::error!(bucket, %error, "lifecycle met a damaged row and left its key alone");
+        self.lifecycle.erred(1);
     }
 
     async fn read_page(&self, pass: &mut Pass, in_force: &InForce, cut: Cut) -> Result<(), Fault> {

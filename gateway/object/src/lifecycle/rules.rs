@@ -183,6 +183,12 @@ impl<'a> Rules<'a> {
             .map(|(at, rule)| LifecycleDue { at, rule: rule.clone() })
     }
 
+    /// How many older versions above another one any rule asks for.
+    pub(crate) fn newer_versions_max(self) -> u64 {
+        let asked = |rule: &LifecycleRule| rule.noncurrent_expiration?.newer_versions;
+        self.enabled().filter_map(asked).max().map_or(0, u64::from)
+    }
+
     /// Prefixes of the keys whose versions any rule may act on; none is a prefix of another.
     pub(crate) fn version_prefixes(self) -> Vec<String> {
         let acts = |rule: &&LifecycleRule| {

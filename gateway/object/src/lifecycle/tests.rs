@@ -2,7 +2,9 @@
 
 mod act;
 mod cost;
+mod damage;
 mod model;
+mod race;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,9 +3,12 @@
 //! A page is read from one snapshot, so what it says of a key was true at one moment; the next page
 //! goes on behind it, also in the middle of a key that has many versions.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use gateway_meta::{
-    BucketId, Cursor, KeyRange, MetaSnapshot, Row, Table, UploadId, VersionId, key, prefix_end,
+    BucketId, Cursor, Guard, KeyRange, MetaSnapshot, Row, Table, UploadId, VersionId, key,
+    prefix_end,
     record::{LifecyclePlace, LifecycleRecord, ObjectRecord, Record, UploadRecord, WithinKey},
 };
 use node_proto::UnixMillis;
@@ -30,8 +33,8 @@ pub(crate) struct Judge {
 pub(crate) struct Doomed {
     pub(crate) version: VersionId,
     pub(crate) seq: u128,
-    /// Whether it was not the newest of its key when it was judged.
-    pub(crate) older: bool,
+    /// The next newer version of its key when it was judged; `None` for the newest.
+    pub(crate) newer: Option<u128>,
 }
 
 /// A key with versions that something shall become of.
@@ -46,6 +49,16 @@ pub(crate) struct DoomedKey {
 pub(crate) struct DoomedUpload {
     pub(crate) key: String,
     pub(crate) upload: UploadId,
+    pub(crate) initiated: UnixMillis,
+}
+
+/// What shall be done about versions of a key, and what says so.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) key: String,
+    pub(crate) actions: Vec<(Doomed, Action)>,
+    /// Hold while the versions stand as they were judged.
+    pub(crate) guards: Vec<Guard>,
 }
 
 /// A page, judged.
@@ -128,47 +141,122 @@ impl Judge {
         let key = String::from_utf8(key).ok()?;
         let upload = UploadId(upload.try_into().ok()?);
         let record = UploadRecord::decode(value).ok()?;
-        let due = self.rules().aborts(&key, record.initiated);
-        let is_due = due.is_some_and(|due| due.at <= self.now);
-        Some(is_due.then_some(DoomedUpload { key, upload }))
+        let doomed = DoomedUpload { key, upload, initiated: record.initiated };
+        Some(Some(doomed).filter(|doomed| self.aborts(doomed)))
+    }
+
+    /// Whether an upload is to be aborted now.
+    pub(super) fn aborts(&self, upload: &DoomedUpload) -> bool {
+        let due = self.rules().aborts(&upload.key, upload.initiated);
+        due.is_some_and(|due| due.at <= self.now)
     }
 
     /// Judges the versions of one key anew, from the newest on, and says what to do about those in
-    /// `wanted` that still are doomed. Reads at most `rows_max` rows: an older version behind so
-    /// many others is what it was judged to be, because nothing made it the newest meanwhile, and
-    /// more are above it than any rule keeps.
+    /// `wanted` that still are doomed. Reads at most `rows_max` rows from the top; of what is behind
+    /// them, each version that is wanted and the one above it.
     pub(crate) fn again(
         &self,
         snapshot: &dyn MetaSnapshot,
-        wanted: &DoomedKey,
+        wanted: DoomedKey,
         rows_max: u64,
-    ) -> Result<Vec<(Doomed, Action)>, Fault> {
+    ) -> Result<Judged, Fault> {
         let row_key = key::cur(self.bucket, wanted.key.as_bytes());
         let from = LifecyclePlace::default();
         let mut rows = Rows::open(snapshot, KeyRange::prefix(&row_key), &from)?;
-        let mut left: Vec<Doomed> = wanted.versions.clone();
-        let mut found = Vec::new();
+        let mut left = wanted.versions;
+        let mut found = Found { judge: self, key: wanted.key, actions: vec![], rows: vec![] };
         let mut standing = Standing::default();
-        while let Some((_, value)) = rows.next()? {
-            let Ok(record) = ObjectRecord::decode(&value) else { return Ok(Vec::new()) };
+        let mut above = None;
+        while let Some(row) = rows.next()? {
+            let Ok(record) = ObjectRecord::decode(&row.1) else { return Ok(found.nothing()) };
             standing.alone = standing.newer == 0 && rows.peek_key().is_none();
+            if standing.newer <= self.rules().newer_versions_max() {
+                found.rows.push(row.clone());
+            }
             if let Some(at) = left.iter().position(|doomed| doomed.seq == record.seq) {
-                let doomed = left.swap_remove(at);
-                let verdict = self.rules().judge(&wanted.key, &record, standing, self.now);
-                found.extend(action(verdict, standing).map(|action| (doomed, action)));
+                found.judge(left.swap_remove(at), &record, standing, above.iter().chain([&row]));
             }
             standing.newer += 1;
             standing.newer_modified = Some(record.modified);
-            if left.is_empty() {
-                break;
-            }
-            if standing.newer >= rows_max {
-                let behind = left.into_iter().filter(|doomed| doomed.older);
-                found.extend(behind.map(|doomed| (doomed, Action::RemoveOlder)));
+            above = Some(row);
+            if left.is_empty() || standing.newer >= rows_max {
                 break;
             }
         }
-        Ok(found)
+        if standing.newer >= rows_max {
+            for doomed in left {
+                found.judge_behind(snapshot, doomed, standing.newer)?;
+            }
+        }
+        Ok(found.judged())
+    }
+}
+
+/// What becomes of one key's versions, in the making.
+struct Found<'a> {
+    judge: &'a Judge,
+    key: String,
+    actions: Vec<(Doomed, Action)>,
+    /// Rows that the judgement rests on.
+    rows: Vec<Row>,
+}
+
+impl Found<'_> {
+    /// Judges one version, by what `rows` say.
+    fn judge<'r>(
+        &mut self,
+        doomed: Doomed,
+        record: &ObjectRecord,
+        standing: Standing,
+        rows: impl Iterator<Item = &'r Row>,
+    ) {
+        let verdict = self.judge.rules().judge(&self.key, record, standing, self.judge.now);
+        if let Some(action) = action(verdict, standing) {
+            self.actions.push((doomed, action));
+            self.rows.extend(rows.cloned());
+        }
+    }
+
+    /// Judges a version that has at least `newer` others above it. If the one next to it is gone,
+    /// it is older since another moment, which the next pass finds.
+    fn judge_behind(
+        &mut self,
+        snapshot: &dyn MetaSnapshot,
+        doomed: Doomed,
+        newer: u64,
+    ) -> Result<(), Fault> {
+        let row = |seq: u128| -> Result<Option<(Row, ObjectRecord)>, Fault> {
+            let row_key = key::ver(self.judge.bucket, self.key.as_bytes(), seq);
+            let Some(value) = snapshot.get(Table::Ver, &row_key).map_err(read_fault)? else {
+                return Ok(None);
+            };
+            let record = ObjectRecord::decode(&value).ok();
+            Ok(record.map(|record| ((row_key.into(), value), record)))
+        };
+        let Some(above) = doomed.newer else { return Ok(()) };
+        let (Some(above), Some(own)) = (row(above)?, row(doomed.seq)?) else { return Ok(()) };
+        let newer_modified = Some(above.1.modified);
+        let standing = Standing { newer, newer_modified, alone: false };
+        self.judge(doomed, &own.1, standing, [&above.0, &own.0].into_iter());
+        Ok(())
+    }
+
+    fn nothing(self) -> Judged {
+        Judged { key: self.key, actions: Vec::new(), guards: Vec::new() }
+    }
+
+    fn judged(self) -> Judged {
+        if self.actions.is_empty() {
+            return self.nothing();
+        }
+        let rows: BTreeMap<_, _> = self.rows.into_iter().collect();
+        let guard = |(row_key, value): Row| {
+            let is_cur = key_of(&row_key).len() == row_key.len();
+            let table = if is_cur { Table::Cur } else { Table::Ver };
+            Guard::Equals { table, key: row_key.to_vec(), value }
+        };
+        let guards = rows.into_iter().map(guard).collect();
+        Judged { key: self.key, actions: self.actions, guards }
     }
 }
 
@@ -213,8 +301,8 @@ impl<'a> VersionsPage<'a> {
             (Some(key), Ok(record)) => {
                 let verdict = self.judge.rules().judge(&key, &record, standing, self.judge.now);
                 if verdict != Verdict::Keep {
-                    let older = above.is_some();
-                    self.doom(key, Doomed { version: record.version, seq: record.seq, older });
+                    let newer = above.map(|above| above.seq);
+                    self.doom(key, Doomed { version: record.version, seq: record.seq, newer });
                 }
                 (record.seq, record.modified)
             }

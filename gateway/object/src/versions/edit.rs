@@ -6,7 +6,7 @@
 //! between.
 //!
 //! *Limits:* an edit reads the rows it is asked about, and of `ver` no more than it takes to find
-//! the newest version.
+//! the newest version: nothing, while the answer is in memory.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -60,6 +60,9 @@ pub(crate) struct KeyEdit<'a> {
     /// By inverted sequence, so newest first.
     ver: BTreeMap<u128, Slot>,
     walked: Walked,
+    /// No row of `ver` is newer than this or as new, by inverted sequence, but those in memory: it
+    /// was or is the newest version, as sequence numbers of a key grow.
+    top: Option<u128>,
     /// The `nul` row, if it was read.
     nul_was: Option<Option<Bytes>>,
     /// What the `nul` row shall be, if that was said.
@@ -105,13 +108,14 @@ impl<'a> KeyEdit<'a> {
             Some(snapshot) => snapshot.get(Table::Cur, &row_key).map_err(read_fault)?,
             None => engine.row(Table::Cur, &row_key)?,
         };
-        let now = was.as_deref().map(decode).transpose()?;
+        let now: Option<ObjectRecord> = was.as_deref().map(decode).transpose()?;
         Ok(Self {
             engine,
             bucket,
             key,
             walked: if is_versioned { Walked::Nothing } else { Walked::All },
             snapshot,
+            top: now.as_ref().map(|record| !record.seq),
             cur: Slot { was, now },
             ver: BTreeMap::new(),
             nul_was: None,
@@ -196,6 +200,7 @@ impl<'a> KeyEdit<'a> {
     /// Puts a version on top of all others. What it replaces was removed before; what stays makes
     /// room.
     pub(crate) fn push(&mut self, record: ObjectRecord) {
+        self.top.get_or_insert(!record.seq);
         if let Some(replaced) = self.cur.now.take() {
             self.demote(replaced);
         }
@@ -254,15 +259,13 @@ impl<'a> KeyEdit<'a> {
 
     fn newest_older(&mut self) -> Result<Option<u128>, Fault> {
         loop {
-            let known = match self.walked {
-                Walked::Nothing => None,
-                Walked::To(end) => {
-                    self.ver.range(..=end).find(|(_, slot)| slot.now.is_some()).map(|(at, _)| *at)
-                }
-                Walked::All => {
-                    self.ver.iter().find(|(_, slot)| slot.now.is_some()).map(|(at, _)| *at)
-                }
+            let end = match self.walked {
+                Walked::Nothing => self.top,
+                Walked::To(end) => self.top.max(Some(end)),
+                Walked::All => Some(u128::MAX),
             };
+            let mut known = end.into_iter().flat_map(|end| self.ver.range(..=end));
+            let known = known.find(|(_, slot)| slot.now.is_some()).map(|(at, _)| *at);
             if known.is_some() || self.walked == Walked::All {
                 return Ok(known);
             }

@@ -3,20 +3,29 @@
 use gateway_meta::record::{LifecyclePlace, Retention, RetentionMode};
 
 use super::*;
-use crate::{MultipartError, UploadRef, lifecycle::walk::Judge};
+use crate::{
+    MultipartError, UploadRef,
+    lifecycle::walk::{DoomedKey, Judge},
+};
 
 impl Rig {
-    /// What a page of the bucket's rules dooms now.
-    async fn doomed(&self, bucket: &str) -> Vec<crate::lifecycle::walk::DoomedKey> {
+    /// What judges by the bucket's rules now.
+    fn judge(&self, bucket: &str) -> Judge {
         let found = self.engine.find_bucket(bucket).unwrap().unwrap();
-        let judge = Judge {
+        Judge {
             bucket: found.id,
             record: (**found.configs.lifecycle.as_ref().unwrap()).clone(),
             day: self.engine.lifecycle_day(),
             now: self.clock.now(),
-        };
+        }
+    }
+
+    /// What a page of the bucket's rules dooms now.
+    pub(super) async fn doomed(&self, bucket: &str) -> Vec<DoomedKey> {
+        let judge = self.judge(bucket);
         let read = move |snapshot: &dyn gateway_meta::MetaSnapshot| {
-            judge.versions(snapshot, &LifecyclePlace::default(), Cut::default())
+            let cut = Cut { page_rows: 5000, ..Cut::default() };
+            judge.versions(snapshot, &LifecyclePlace::default(), cut)
         };
         self.engine.on_snapshot(read).await.unwrap().doomed
     }
@@ -223,6 +232,52 @@ async fn unfinished_uploads_are_aborted_by_age_and_prefix() {
     assert!(is_there(&fresh));
     let again = rig.engine.abort_upload(uploads[1].clone()).await;
     assert!(matches!(again, Err(MultipartError::NoSuchUpload)), "{again:?}");
+    rig.assert_usage_is_right();
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_stay_if_the_rules_of_now_say_so() {
+    let rig = Rig::start(memory(), Cut::default()).await;
+    let bucket = rig.make_bucket("bucket", Versioning::Never, false).await;
+    let abort = |days| LifecycleRule { abort_uploads_days: Some(days), ..rule("") };
+    rig.configure("bucket", vec![abort(1)]).await;
+    let upload = rig.create_upload("bucket", "a").await;
+    rig.wait_days(3);
+    let judge = rig.judge("bucket");
+    let page = judge.uploads(&*rig.meta.snapshot(), &[], 10).unwrap().doomed;
+    assert_eq!(page.len(), 1);
+    let row_key = key::mpu(bucket, b"a", upload.upload);
+    for (days, stays) in [(99, true), (2, false)] {
+        rig.configure("bucket", vec![abort(days)]).await;
+        rig.engine.act_on_uploads(("bucket", bucket), page.clone()).await.unwrap();
+        assert_eq!(rig.meta.get(Table::Mpu, &row_key).unwrap().is_some(), stays);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_behind_many_others_are_judged_by_the_rules_of_now() {
+    let rig = Rig::start(memory(), Cut::default()).await;
+    let bucket = rig.make_bucket("bucket", Versioning::Enabled, false).await;
+    for _ in 0..3 {
+        rig.put("bucket", "k", ObjectAttributes::default()).await;
+    }
+    rig.wait_days(9);
+    for _ in 0..1010 {
+        rig.put("bucket", "k", ObjectAttributes::default()).await;
+    }
+    rig.wait_days(2);
+    // Two are older since long; the third since the thousand came.
+    let mut rules = vec![thinning("", 5, None)];
+    for (changed, left) in [(20, 1013), (5, 1011)] {
+        rig.configure("bucket", rules).await;
+        let doomed = rig.doomed("bucket").await;
+        assert_eq!(doomed[0].versions.len(), 2);
+        rules = vec![thinning("", changed, None)];
+        rig.configure("bucket", rules.clone()).await;
+        rig.engine.act_on_versions(("bucket", bucket), doomed).await.unwrap();
+        assert_eq!(rig.versions(bucket).len(), left);
+        rules = vec![thinning("", 5, None)];
+    }
     rig.assert_usage_is_right();
 }
 

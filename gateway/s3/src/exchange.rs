@@ -223,11 +223,14 @@ pub(crate) fn respond(answer: Outcome<Answer>, context: &Context) -> Response<Bo
     response
 }
 
-/// Host and port as the client used them.
+/// Host and port as the client used them, by the rule of the adapter: what is judged, logged and
+/// performed is of one bucket.
 pub(crate) fn host(parts: &Parts) -> Option<&str> {
     let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    // HTTP/2 has the host in the target.
-    named.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
+    // From HTTP/2 on the target has the host. Before, the header is what counts, whatever form the
+    // target has.
+    let authority = parts.uri.authority().filter(|_| parts.version >= Version::HTTP_2);
+    named.or_else(|| authority.map(http::uri::Authority::as_str))
 }
 
 /// Whether a status tells of an error.

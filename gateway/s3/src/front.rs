@@ -109,8 +109,7 @@ impl Front {
         if !self.allow_signature_v2 || is_form(&parts.method, &parts.headers) {
             return Ok(());
         }
-        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let bucket = host.and_then(|host| self.domains.bucket_of(host));
+        let bucket = exchange::host(parts).and_then(|host| self.domains.bucket_of(host));
         let Some(presented) = Presented::read(parts, bucket.as_deref(), self.exchanges.now())?
         else {
             return Ok(());

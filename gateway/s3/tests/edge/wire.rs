@@ -2,8 +2,11 @@
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use gateway_s3::S3EdgeConfig;
-use http::Method;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,9 +19,9 @@ use crate::{
 
 /// The tests' clock, as a date and in seconds.
 const NOW: &str = "Sun, 15 Jun 2025 15:59:48 +0000";
-const NOW_SECONDS: u64 = 1_750_003_188;
+pub(crate) const NOW_SECONDS: u64 = 1_750_003_188;
 
-async fn old_edge() -> Edge {
+pub(crate) async fn old_edge() -> Edge {
     let config = S3EdgeConfig {
         allow_signature_v2: true,
         domains: vec!["s3.test".to_owned()],
@@ -33,7 +36,7 @@ fn sign(text: &str) -> String {
 }
 
 /// A request that is signed in its header. `resource` is what the signature covers of the target.
-fn old(ask: Ask, method: &str, headers: &[(&str, &str)], resource: &str) -> Ask {
+pub(crate) fn old(ask: Ask, method: &str, headers: &[(&str, &str)], resource: &str) -> Ask {
     let amz: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
     let signature = sign(&format!("{method}\n\n\n{NOW}\n{amz}{resource}"));
     let ask = headers.iter().fold(ask, |ask, (name, value)| ask.header(name, value));
@@ -42,7 +45,7 @@ fn old(ask: Ask, method: &str, headers: &[(&str, &str)], resource: &str) -> Ask 
 }
 
 /// A signed URL.
-fn old_url(method: &str, resource: &str, expires: u64) -> String {
+pub(crate) fn old_url(method: &str, resource: &str, expires: u64) -> String {
     let signature = encode(&sign(&format!("{method}\n\n\n{expires}\n{resource}")));
     let separator = if resource.contains('?') { '&' } else { '?' };
     let key = ANN.0;
@@ -113,6 +116,63 @@ async fn version_2_urls_do_what_they_were_signed_for_until_they_expire() {
     let told = send(Method::GET, override_url, "").await.expect_status(200);
     assert_eq!(told.header("content-type"), "text/x");
     edge.head("k").send().await.expect_status(200);
+}
+
+/// A request without a signature of the harness's, over HTTP/2 to an authority.
+async fn over_http_2(edge: &Edge, authority: &str, target: &str) -> (u16, Bytes) {
+    let stream = TcpStream::connect(edge.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    let request = Request::get(format!("http://{authority}{target}"));
+    let request = request.body(Full::new(Bytes::new())).unwrap();
+    let answer = async {
+        let response = sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.into_body().collect().await.unwrap().to_bytes())
+    };
+    tokio::select! {
+        answer = answer => answer,
+        ended = connection => panic!("{ended:?}"),
+    }
+}
+
+#[tokio::test]
+async fn version_2_covers_the_bucket_that_http_2_names() {
+    let edge = old_edge().await;
+    edge.store("k", "data").await;
+    let far = NOW_SECONDS + 60;
+    let by_path = old_url("GET", "/bucket/k", far);
+    let by_host = by_path.strip_prefix("/bucket").unwrap();
+    let data = (200, Bytes::from("data"));
+    assert_eq!(over_http_2(&edge, "s3.test", &by_path).await, data);
+    assert_eq!(over_http_2(&edge, "bucket.s3.test", by_host).await, data);
+    // Signed for the bucket `k`, or whatever a host makes of it.
+    let other = old_url("GET", "/k", far);
+    let (status, document) = over_http_2(&edge, "bucket.s3.test", &other).await;
+    assert_eq!(status, 403, "{document:?}");
+}
+
+#[tokio::test]
+async fn the_bucket_of_an_old_request_is_not_taken_from_its_target() {
+    let edge = old_edge().await;
+    let rule = "<CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin>";
+    let rules = format!("<CORSConfiguration>{rule}</CORSRule></CORSConfiguration>");
+    edge.put("?cors").body(rules).send().await.expect_status(200);
+    let ask = async |host: &str| {
+        let mut stream = TcpStream::connect(edge.address).await.unwrap();
+        let line = "GET http://bucket.s3.test/k HTTP/1.0";
+        let text = format!("{line}\r\n{host}origin: http://page.test\r\n\r\n");
+        stream.write_all(text.as_bytes()).await.unwrap();
+        read_to_end(&mut stream).await
+    };
+    let named = ask("host: bucket.s3.test\r\n").await;
+    assert!(named.contains("access-control-allow-origin"), "{named}");
+    // Performed on the bucket `k`, which is not there: so also judged by its rules.
+    let unnamed = ask("").await;
+    assert!(unnamed.contains("NoSuchBucket"), "{unnamed}");
+    assert!(!unnamed.contains("access-control-allow-origin"), "{unnamed}");
 }
 
 #[tokio::test]

@@ -86,9 +86,9 @@ impl Engine {
     ) -> Result<(Vec<Guard>, Vec<Op>), RenameError> {
         let source = self.named(bucket, &request.source)?;
         let target = self.named(bucket, &request.target.key)?;
-        let record = source.record.as_ref().ok_or(RenameError::NoSuchKey)?;
-        check(&request.source_condition, Some(record))?;
-        check(&request.condition, target.record.as_ref())?;
+        let record = source.record.as_ref().ok_or_else(|| no_such_key(&request.source))?;
+        check(&request.source_condition, &request.source, Some(record))?;
+        check(&request.condition, &request.target.key, target.record.as_ref())?;
         let now = self.clock.now();
         let predecessor = target.record.as_ref().map(|replaced| replaced.seq).max(Some(record.seq));
         // Another number, because equal rows mean unchanged ones.
@@ -182,10 +182,14 @@ fn slot(token: &str) -> u16 {
 }
 
 /// Whether what is under a key is what the client expects there.
-fn check(condition: &ReadCondition, record: Option<&ObjectRecord>) -> Result<(), RenameError> {
+fn check(
+    condition: &ReadCondition,
+    key: &str,
+    record: Option<&ObjectRecord>,
+) -> Result<(), RenameError> {
     let Some((record, metadata)) = record.and_then(live) else {
         return match (&condition.if_match, &condition.if_modified_since) {
-            (Some(_), _) => Err(RenameError::NoSuchKey),
+            (Some(_), _) => Err(no_such_key(key)),
             (None, Some(_)) => {
                 Err(RenameError::PreconditionFailed { condition: "If-Modified-Since" })
             }
@@ -213,6 +217,10 @@ fn live(record: &ObjectRecord) -> Option<(&ObjectRecord, &gateway_meta::record::
         ObjectKind::Object(metadata) => Some((record, metadata)),
         ObjectKind::DeleteMarker => None,
     }
+}
+
+fn no_such_key(key: &str) -> RenameError {
+    RenameError::NoSuchKey { key: key.to_owned() }
 }
 
 fn no_such_bucket(name: &str) -> RenameError {

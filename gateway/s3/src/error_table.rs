@@ -366,7 +366,7 @@ impl From<RenameError> for Failure {
                 Code::InvalidBucketState,
                 "Objects can be renamed in buckets that were never versioned only.",
             ),
-            E::NoSuchKey => Self::new(Code::NoSuchKey),
+            E::NoSuchKey { key } => Self::new(Code::NoSuchKey).detail("Key", key),
             E::SameKey => Self::invalid_request("An object cannot be renamed to its own key."),
             E::KeyTooLong { len_bytes } => key_too_long(len_bytes),
             E::PreconditionFailed { condition } => precondition_failed(condition),

@@ -352,8 +352,11 @@ pub enum RenameError {
     #[error("the bucket has versions")]
     Versioned,
     /// The source does not exist, or `If-Match` without a live target.
-    #[error("the key does not exist")]
-    NoSuchKey,
+    #[error("the key {key:?} does not exist")]
+    NoSuchKey {
+        /// Which of the two.
+        key: String,
+    },
     /// Source and target are one.
     #[error("source and target are the same key")]
     SameKey,

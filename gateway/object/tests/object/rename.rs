@@ -114,7 +114,7 @@ async fn a_token_stands_for_its_rename_for_a_day() {
     // A failed one is not remembered.
     let other = RenameObject { token: Some("u".to_owned()), ..rename("nosuch", "x") };
     let failed = harness.service.rename_object(other.clone()).await;
-    assert!(matches!(failed, Err(RenameError::NoSuchKey)), "{failed:?}");
+    assert!(matches!(failed, Err(RenameError::NoSuchKey { .. })), "{failed:?}");
     harness.put("nosuch", b"3").await;
     harness.service.rename_object(other).await.unwrap();
 }
@@ -143,7 +143,7 @@ async fn racing_renames_lose_and_double_nothing() {
                 match harness.service.rename_object(rename_to_free(&source, &target)).await {
                     Ok(()) => done += 1,
                     Err(
-                        RenameError::NoSuchKey
+                        RenameError::NoSuchKey { .. }
                         | RenameError::SameKey
                         | RenameError::PreconditionFailed { .. },
                     ) => {}
@@ -187,7 +187,7 @@ async fn a_deletion_takes_the_object_under_one_name_or_the_other() {
         let left = keys(&harness).await;
         match renamed {
             Ok(()) => assert!(left.contains(&new)),
-            Err(RenameError::NoSuchKey) => assert!(!left.contains(&new)),
+            Err(RenameError::NoSuchKey { .. }) => assert!(!left.contains(&new)),
             Err(error) => panic!("{error}"),
         }
         assert!(!left.contains(&old));

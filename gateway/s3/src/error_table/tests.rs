@@ -129,7 +129,7 @@ fn rename_errors() -> Vec<RenameError> {
     use RenameError as E;
     vec![
         E::Versioned,
-        E::NoSuchKey,
+        E::NoSuchKey { key: "source".to_owned() },
         E::SameKey,
         E::KeyTooLong { len_bytes: 1025 },
         E::PreconditionFailed { condition: "If-Match" },

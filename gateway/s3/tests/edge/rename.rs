@@ -42,7 +42,8 @@ async fn sources_are_named_in_each_way_that_clients_do() {
         rename(&edge, source, target).send().await.expect_status(200);
     }
     edge.get("seven").send().await.expect_status(200);
-    rename(&edge, "nosuch", "x").send().await.expect_error(404, "NoSuchKey");
+    let missing = rename(&edge, "nosuch", "x").send().await.expect_error(404, "NoSuchKey");
+    assert_eq!(missing.element("Key"), "nosuch");
     rename(&edge, "seven", "seven").send().await.expect_error(400, "InvalidRequest");
     rename(&edge, "/bucket/", "x").send().await.expect_error(400, "InvalidArgument");
     let nameless = edge.put("x?renameObject").send().await;
@@ -68,7 +69,7 @@ async fn conditions_of_renames_are_judged() {
     refused(ask().header("x-amz-rename-source-if-none-match", "*").send().await);
     refused(ask().header("x-amz-rename-source-if-unmodified-since", past).send().await);
     let to_new = rename(&edge, "source", "new").header("if-match", &source).send().await;
-    to_new.expect_error(404, "NoSuchKey");
+    assert_eq!(to_new.expect_error(404, "NoSuchKey").element("Key"), "new");
     assert_eq!(edge.get("source").send().await.text(), "one");
     assert_eq!(edge.get("target").send().await.text(), "two");
     let holds = ask()

@@ -5,8 +5,8 @@
 //! Invariants:
 //! - a request to a bucket without a log costs nothing but the look;
 //! - a line is one line of ASCII whose fields are told apart by spaces, whatever the client sent;
-//! - no signature and no session token gets into a log: whoever reads one could repeat a presigned
-//!   request.
+//! - no signature, no session token and no key of a client gets into a log, by whatever spelling of
+//!   its name: whoever reads one could repeat a presigned request, or read an object.
 //!
 //! | field | of |
 //! | --- | --- |
@@ -29,12 +29,13 @@ use http::{HeaderMap, HeaderName, header, request::Parts};
 use node_proto::UnixMillis;
 
 use crate::{
-    adapter::is_form, convert, error::Code, percent, query::Query, target::Target,
+    adapter::is_form, convert, error::Code, percent, query::Query, sse, target::Target,
     telemetry::Findings,
 };
 
-/// Parameters whose values make a request repeatable.
-const SECRETS: [&str; 3] = ["X-Amz-Signature", "X-Amz-Security-Token", "Signature"];
+/// Parameters whose values make a request repeatable, in lowercase.
+const SECRETS: [&str; 4] =
+    ["x-amz-signature", "x-amz-security-token", "x-amz-s3session-token", "signature"];
 
 /// What a connection's encryption is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,8 @@ impl Entry {
             method: parts.method.to_string(),
             key: percent::encode(target.key()),
             request_line: request_line(parts),
-            referrer: text(header::REFERER),
+            // A page behind a presigned URL tells it.
+            referrer: without_secrets(&text(header::REFERER)),
             user_agent: text(header::USER_AGENT),
             version: asked("versionId").map(percent::encode),
             signature,
@@ -269,17 +271,31 @@ fn credentials(
 
 /// Method, target and version, without what would let a reader repeat the request.
 fn request_line(parts: &Parts) -> String {
-    let mut line = format!("{} {}", parts.method, parts.uri.path());
-    for (index, pair) in parts.uri.query().iter().flat_map(|query| query.split('&')).enumerate() {
-        line.push(if index == 0 { '?' } else { '&' });
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    format!("{} {} {:?}", parts.method, without_secrets(target), parts.version)
+}
+
+/// A URL without the values of parameters that are secret.
+fn without_secrets(url: &str) -> String {
+    let Some((path, query)) = url.split_once('?') else { return url.to_owned() };
+    let mut out = path.to_owned();
+    for (index, pair) in query.split('&').enumerate() {
+        out.push(if index == 0 { '?' } else { '&' });
         let name = pair.split('=').next().unwrap_or_default();
-        match SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
-            true => line.extend([name, "=REDACTED"]),
-            false => line.push_str(pair),
+        match is_secret(name) {
+            true => out.extend([name, "=REDACTED"]),
+            false => out.push_str(pair),
         }
     }
-    let _ = write!(line, " {:?}", parts.version);
-    line
+    out
+}
+
+/// Whether a parameter, named as it came, is one not to be told. What cannot be decoded may be any.
+fn is_secret(name: &str) -> bool {
+    percent::decode_query(name).is_none_or(|name| {
+        let name = name.trim().to_ascii_lowercase();
+        SECRETS.contains(&name.as_str()) || sse::is_customer_header(&name)
+    })
 }
 
 fn lossy(headers: &HeaderMap, name: HeaderName) -> String {

@@ -499,9 +499,12 @@ fn effective_headers(mut headers: HeaderMap, query: &Query) -> Outcome<HeaderMap
     let presigned = query.has("X-Amz-Signature");
     for parameter in query.iter().filter(|_| presigned) {
         let name = parameter.name.to_ascii_lowercase();
-        // URLs are logged and shared, so no key is taken from one.
-        let is_key = sse::is_customer_header(&name);
-        if !name.starts_with("x-amz-") || is_key || OF_SIGNATURE.contains(&name.as_str()) {
+        // URLs are logged and shared, so no key is taken from one; nor is the request done without.
+        if sse::is_customer_header(&name) {
+            let message = "Keys of clients are taken from headers only, never from a URL.";
+            return Err(Failure::invalid_request(message));
+        }
+        if !name.starts_with("x-amz-") || OF_SIGNATURE.contains(&name.as_str()) {
             continue;
         }
         // SDKs presign before there is a body and put the checksum of none there. S3 takes

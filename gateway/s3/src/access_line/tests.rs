@@ -24,6 +24,29 @@ fn signatures_do_not_get_into_logs() {
 }
 
 #[test]
+fn secrets_do_not_get_into_logs_by_another_spelling() {
+    const KEY: &str = "x-amz-server-side-encryption-customer-key";
+    for name in [
+        "X-Amz-Signatur%65",
+        "%73ignature",
+        "x-amz-SIGNATURE",
+        "X-Amz-S3session-Token",
+        KEY,
+        "X-Amz-Server-Side-Encryption-Customer-Ke%79",
+        "x-amz-copy-source-server-side-encryption-customer-key-MD5",
+        "X-Amz-Signature%f",
+    ] {
+        let line = request_line(&parts("GET", &format!("/b/k?a=1&{name}=secret&b"), &[]));
+        assert_eq!(line, format!("GET /b/k?a=1&{name}=REDACTED&b HTTP/1.1"));
+    }
+    // A page tells where it was read.
+    let page = format!("https://host/b/page?{KEY}=secret&X-Amz-Signature=secret");
+    let told = format!("https://host/b/page?{KEY}=REDACTED&X-Amz-Signature=REDACTED");
+    assert_eq!(without_secrets(&page), told);
+    assert_eq!(without_secrets("https://host/b/page"), "https://host/b/page");
+}
+
+#[test]
 fn credentials_are_told_by_kind() {
     let told = |uri, headers: &[(&str, &str)]| {
         let parts = parts("GET", uri, headers);

@@ -315,11 +315,27 @@ async fn keys_in_urls_are_not_taken() {
     let md5 = crate::harness::encode(&digest(1));
     let target =
         format!("k?{CUSTOMER}-algorithm=AES256&{CUSTOMER}-key={key}&{CUSTOMER}-key-md5={md5}");
+    // What shall be under a client's key is not stored without it.
     let put = edge.put(&target).body("bytes").presigned().send().await;
-    // A write with parameters that mean nothing is refused, and a read is not told a key by them.
-    assert_ne!(put.header(&format!("{CUSTOMER}-algorithm")), "AES256");
+    let message = put.expect_error(400, "InvalidRequest").element("Message");
+    assert!(message.contains("from headers only"), "{message}");
+    for name in [CUSTOMER, SOURCE] {
+        let part = format!("k?{}-Key-MD5={md5}", name.to_uppercase());
+        let put = edge.put(&part).body("bytes").presigned().send().await;
+        put.expect_error(400, "InvalidRequest");
+    }
+    edge.head("k").send().await.expect_status(404);
     edge.put("k").body("bytes").with_key(CUSTOMER, 1).send().await.expect_status(200);
     edge.get(&target).presigned().send().await.expect_error(400, "InvalidRequest");
+}
+
+#[tokio::test]
+async fn owners_of_objects_are_told_without_the_clients_key() {
+    let edge = Edge::start().await;
+    edge.put("k").body("bytes").with_key(CUSTOMER, 1).send().await.expect_status(200);
+    let told = edge.get("k?acl").send().await.expect_status(200);
+    assert_eq!(told.elements("Permission"), ["FULL_CONTROL"]);
+    edge.get("missing?acl").send().await.expect_error(404, "NoSuchKey");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::configuration;
 use crate::{
     answer::Answer,
+    authorization::is_guest,
     call::Call,
     error::{Code, Failure, Outcome},
     xml::{Element, Writer},
@@ -66,12 +67,17 @@ pub(super) async fn put_bucket_logging(call: Call<'_>) -> Outcome<Answer> {
     Ok(Answer::empty(StatusCode::OK))
 }
 
-/// Log objects are written as the owner, so they stay within what the owner has.
+/// Log objects are written as the owner, so they stay within what the owner has; a guest, whom a
+/// policy lets set the log of one bucket, has no say over what is written into another.
 async fn check_target(call: &Call<'_>, target: &str) -> Outcome<()> {
     let refused = |message: &'static str| {
         let failure = Failure::with_message(Code::InvalidTargetBucketForLogging, message);
         failure.detail("TargetBucket", target)
     };
+    let bucket = call.bucket.as_ref().ok_or(Code::InternalError)?;
+    if target != bucket.name && is_guest(&call.principal, bucket) {
+        return Err(Failure::new(Code::AccessDenied));
+    }
     let found = match call.gateway.service.bucket(target).await {
         Ok(found) => found,
         Err(BucketError::NoSuchBucket { .. }) => {
@@ -79,7 +85,7 @@ async fn check_target(call: &Call<'_>, target: &str) -> Outcome<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    match call.bucket.as_ref().is_some_and(|bucket| bucket.owner == found.owner) {
+    match bucket.owner == found.owner {
         true => Ok(()),
         false => Err(refused(
             "The owner for the bucket to be logged and the target bucket must be \

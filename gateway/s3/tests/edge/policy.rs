@@ -241,6 +241,27 @@ async fn another_account_does_what_it_is_allowed() {
 }
 
 #[tokio::test]
+async fn guests_have_a_bucket_logged_into_itself_only() {
+    let edge = Edge::start().await;
+    edge.put("/logs").send().await.expect_status(200);
+    edge.policy(&[statement("Allow", &ben(), &["PutBucketLogging"], "")]).await;
+    let logged_into = |target: &str| {
+        edge.put("?logging").body(format!(
+            "<BucketLoggingStatus><LoggingEnabled><TargetBucket>{target}</TargetBucket>\
+             <TargetPrefix>x/</TargetPrefix></LoggingEnabled></BucketLoggingStatus>"
+        ))
+    };
+    // Whether a bucket is there is not told either.
+    for target in ["logs", "nosuch"] {
+        edge.denied(logged_into(target).signed_by(BEN)).await;
+    }
+    logged_into(BUCKET).signed_by(BEN).send().await.expect_status(200);
+    for key in [ANN, ROOT] {
+        logged_into("logs").signed_by(key).send().await.expect_status(200);
+    }
+}
+
+#[tokio::test]
 async fn denials_hold_for_owner_and_operator_but_the_policy_stays_theirs() {
     let edge = Edge::start().await;
     edge.store("k", "data").await;

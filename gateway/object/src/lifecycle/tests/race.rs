@@ -7,11 +7,13 @@ use parking_lot::Mutex;
 
 use super::*;
 
+/// What happens, and how many snapshots are given before.
+type Change = Option<(usize, Vec<Op>)>;
+
 /// A store that changes by itself right before it gives a snapshot.
 struct Changing {
     inner: Arc<dyn MetaStore>,
-    /// What happens, and how many snapshots are given before.
-    change: Arc<Mutex<Option<(usize, Vec<Op>)>>>,
+    change: Arc<Mutex<Change>>,
 }
 
 #[async_trait]

@@ -30,5 +30,5 @@ pub use directory::{
 };
 pub use names::{InvalidName, validate_access_key_id, validate_secret, validate_user_name};
 pub use policy::{
-    Malformed, POLICY_LEN_BYTES_MAX, Policy, PolicyContext, PolicyPrincipal, PolicyRequest,
+    Budget, Malformed, POLICY_LEN_BYTES_MAX, Policy, PolicyContext, PolicyPrincipal, PolicyRequest,
 };

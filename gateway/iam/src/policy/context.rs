@@ -27,6 +27,12 @@ impl PolicyContext {
         }
     }
 
+    /// Takes out every key that starts with `prefix`: what was thought to be known is not so.
+    pub fn forget(&mut self, prefix: &str) {
+        let prefix = normal_key(prefix);
+        self.0.retain(|key, _| !key.starts_with(&prefix));
+    }
+
     /// The values of a normal key.
     pub(super) fn get(&self, key: &str) -> Option<&[String]> {
         self.0.get(key).map(Vec::as_slice)
@@ -53,6 +59,18 @@ mod tests {
         assert!(context.get("aws:sourceip").is_some());
         assert!(context.get(&normal_key("S3:existingobjecttag/Team")).is_some());
         assert!(context.get(&normal_key("s3:ExistingObjectTag/team")).is_none());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_known_anymore() {
+        let mut context = PolicyContext::default();
+        for key in ["s3:RequestObjectTag/Team", "s3:RequestObjectTagKeys", "s3:object-lock-mode"] {
+            context.add(key, "x");
+        }
+        context.forget("s3:requestObjectTag");
+        assert!(context.get("s3:requestobjecttag/Team").is_none());
+        assert!(context.get("s3:requestobjecttagkeys").is_none());
+        assert!(context.get("s3:object-lock-mode").is_some());
     }
 
     #[test]

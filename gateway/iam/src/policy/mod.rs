@@ -29,6 +29,7 @@ use self::{condition::Condition, pattern::Steps, text::Text};
 use crate::{Action, Principal, Verdict};
 
 pub use context::PolicyContext;
+pub use pattern::Budget;
 pub use principal::PolicyPrincipal;
 
 /// Longest document, which is S3's limit.
@@ -181,16 +182,32 @@ impl Policy {
         parse::policy(text, bucket)
     }
 
-    /// What it says about a request.
+    /// What it says about a request that is judged once.
     #[must_use]
     pub fn judge(&self, request: &PolicyRequest<'_>) -> Verdict {
-        let steps = Steps::new();
+        self.judge_within(&Budget::default(), request)
+    }
+
+    /// What it says about one of the things that a request asks for, which share a budget.
+    #[must_use]
+    pub fn judge_within(&self, budget: &Budget, request: &PolicyRequest<'_>) -> Verdict {
+        let steps = budget.steps();
+        let given = steps.left();
+        let verdict = self.verdict(request, &steps);
+        budget.settle(given, &steps);
+        verdict
+    }
+
+    fn verdict(&self, request: &PolicyRequest<'_>, steps: &Steps) -> Verdict {
         let asked = Asked::of(request);
         let mut verdict = Verdict::Silent;
         for statement in &self.statements {
+            if steps.are_used_up() {
+                return Verdict::Denied;
+            }
             // What is allowed already need not be allowed again, but may still be denied.
             let is_settled = statement.effect == Effect::Allow && verdict == Verdict::Allowed;
-            if is_settled || !statement.is_about(request, &asked, &steps) {
+            if is_settled || !statement.is_about(request, &asked, steps) {
                 continue;
             }
             match statement.effect {

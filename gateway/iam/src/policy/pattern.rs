@@ -3,13 +3,52 @@
 //! Invariants:
 //! - a match takes at most as many steps as the pattern's length times the text's, and all matches
 //!   of one judgement together at most [`STEPS_MAX`];
+//! - all judgements of one [`Budget`] together take at most [`BUDGET_STEPS_MAX`];
 //! - a judgement that runs out of steps denies, so nobody gains by making one expensive.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// Most steps of all matches of one judgement. Chosen: the longest policy over the longest key
 /// takes fewer unless it is made to take long, and this many take a few milliseconds.
 const STEPS_MAX: u64 = 1 << 22;
+
+/// Most steps of all judgements of one request. Chosen: a thousand keys that are judged by two
+/// hundred statements take a quarter of it, and this many take some tenths of a second.
+const BUDGET_STEPS_MAX: u64 = 1 << 27;
+
+/// The steps left to all judgements of one request, which may name a thousand keys.
+#[derive(Debug)]
+pub struct Budget(AtomicU64);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(AtomicU64::new(BUDGET_STEPS_MAX))
+    }
+}
+
+impl Budget {
+    /// The steps of the next judgement.
+    pub(super) fn steps(&self) -> Steps {
+        Steps(Cell::new(STEPS_MAX.min(self.0.load(Ordering::Relaxed))))
+    }
+
+    /// Takes what a judgement has used of the steps it was given.
+    pub(super) fn settle(&self, given: u64, steps: &Steps) {
+        let used = given.saturating_sub(steps.left());
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            Some(left.saturating_sub(used))
+        });
+    }
+
+    /// Fewer than usual.
+    #[cfg(test)]
+    pub(super) fn of(steps: u64) -> Self {
+        Self(AtomicU64::new(steps))
+    }
+}
 
 /// The steps left to one judgement.
 #[derive(Debug)]
@@ -19,6 +58,11 @@ impl Steps {
     /// All of them.
     pub(super) fn new() -> Self {
         Self(Cell::new(STEPS_MAX))
+    }
+
+    /// How many there are.
+    pub(super) fn left(&self) -> u64 {
+        self.0.get()
     }
 
     /// Takes some; false once there are none.

@@ -306,6 +306,29 @@ fn older_versions_have_no_variables() {
 }
 
 #[test]
+fn judgements_of_one_request_share_a_budget() {
+    let case = Case::new(
+        r#"{"Effect":"Allow","Principal":"*","Action":"s3:DeleteObject",
+            "Resource":"arn:aws:s3:::bucket/*"}"#,
+    );
+    let context = PolicyContext::default();
+    let request = PolicyRequest {
+        principal: &Principal::Anonymous,
+        action: Action::DeleteObject,
+        bucket: "bucket",
+        key: Some("key"),
+        context: &context,
+    };
+    let budget = pattern::Budget::of(1000);
+    let verdicts: Vec<Verdict> =
+        (0..100).map(|_| case.policy.judge_within(&budget, &request)).collect();
+    let allowed = verdicts.iter().take_while(|verdict| **verdict == Verdict::Allowed).count();
+    assert!((2..50).contains(&allowed), "{allowed}");
+    assert!(verdicts[allowed..].iter().all(|verdict| *verdict == Verdict::Denied));
+    assert_eq!(case.policy.judge(&request), Verdict::Allowed);
+}
+
+#[test]
 fn requests_that_take_too_long_are_denied() {
     let pattern = format!("arn:aws:s3:::bucket/*{}b", "a".repeat(500));
     let one = format!(

@@ -41,7 +41,7 @@ use crate::{
     operation::{self, Operation, Shape},
     ops::{self, object_read::OVERRIDES, payment},
     query::Query,
-    sig_v2::SignedBy,
+    sig_v2::{SignedBy, SignedIn},
     sse,
     target::{self, Domains, Target},
     telemetry::Findings,
@@ -243,8 +243,10 @@ pub(crate) fn rendered(answer: Outcome<Answer>, context: &Context, head: bool) -
 impl Adapter {
     /// Answers a request whose signature, if any, is verified.
     async fn verified(&self, request: S3Request<Body>, context: &Context) -> Outcome<Answer> {
-        let signed_by = request.extensions.get().map(|SignedBy(access_key)| access_key.as_str());
-        let principal = self.principal(signed_by.or(access_key(&request.credentials)), context)?;
+        let signed_by = request.extensions.get::<SignedBy>();
+        let version_2 = signed_by.map(|signed_by| signed_by.place);
+        let old_key = signed_by.map(|signed_by| signed_by.access_key.as_str());
+        let principal = self.principal(old_key.or(access_key(&request.credentials)), context)?;
         let query = Query::parse(request.uri.query())?;
         let headers = effective_headers(request.headers, &query)?;
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -260,8 +262,9 @@ impl Adapter {
         };
         let operation = operation::route(shape, &query)?;
         let _ = context.findings.operation.set(operation.name());
-        let from = Origin { peer: context.peer, secure: context.secure };
-        let evidence = Evidence::of(&headers, &query, from);
+        let from = Origin { peer: context.peer, secure: context.secure, version_2 };
+        let mut evidence = Evidence::of(&headers, &query, from);
+        evidence.operation = Some(operation);
         let needs = needs(operation, &headers, &query);
         let key = Some(target.key()).filter(|key| !key.is_empty());
         let admitted = self.admit(&principal, operation, &target, key, &needs, &evidence).await?;
@@ -319,9 +322,11 @@ impl Adapter {
         };
         let start = context.body.kept();
         let form = ops::Form::read(request.input, text(header::CONTENT_TYPE), &start)?;
-        let from = Origin { peer: context.peer, secure: context.secure };
+        let version_2 = form.is_version_2.then_some(SignedIn::Form);
+        let from = Origin { peer: context.peer, secure: context.secure, version_2 };
         let mut evidence = Evidence::of(&form.headers, &query, from);
         evidence.form = true;
+        evidence.operation = Some(operation);
         let about_form = |facts: &mut PolicyContext| {
             facts.add_if("aws:Referer", Some(text(header::REFERER)).filter(|it| !it.is_empty()));
             facts.add_if(
@@ -329,6 +334,8 @@ impl Adapter {
                 Some(text(header::USER_AGENT)).filter(|it| !it.is_empty()),
             );
             if let Some(tags) = &form.tags {
+                // They take the place of a header's.
+                facts.forget("s3:RequestObjectTag");
                 authorization::tag_facts(facts, tags);
             }
         };
@@ -402,8 +409,8 @@ impl Adapter {
         }
         let bucket = self.gateway.service.bucket(target.bucket()).await?;
         let rules = Rules::of(&self.gateway, principal, &bucket, key, evidence).await?;
-        // What the body says is judged where it is read.
-        if !needs.in_body || rules.is_none() {
+        // What the body says, or the source of a copy, is judged where it is read.
+        if !needs.deferred || rules.is_none() {
             for action in &needs.actions {
                 authorization::judge(principal, *action, &bucket, key, rules.as_ref())?;
             }

@@ -5,7 +5,9 @@
 //! Invariants:
 //! - deny by default: an action happens only after [`judge`] allowed it;
 //! - a bucket without a policy costs nothing more than a comparison of accounts;
-//! - a policy that cannot be read denies everything but looking at it and changing it.
+//! - a policy that cannot be read denies everything but looking at it and changing it;
+//! - what a request says counts only where it takes effect: a header that the operation ignores
+//!   fulfils no condition.
 //!
 //! Deliberately absent: what policies mean (`gateway-iam`).
 
@@ -16,7 +18,8 @@ mod policies;
 use std::sync::Arc;
 
 use gateway_iam::{
-    Action, Decision, Policy, PolicyContext, PolicyRequest, Principal, Resource, Verdict, authorize,
+    Action, Budget, Decision, Policy, PolicyContext, PolicyRequest, Principal, Resource, Verdict,
+    authorize,
 };
 use gateway_object::{Bucket, ObjectRef, TaggingError};
 use http::HeaderMap;
@@ -25,6 +28,7 @@ use crate::{
     call::{Gateway, Origin},
     convert,
     error::{Code, Failure, Outcome},
+    operation::Operation,
     query::Query,
 };
 
@@ -43,6 +47,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) from: Origin,
     /// Whether the request is a browser's form.
     pub(crate) form: bool,
+    /// What is asked for of the bucket; `None` for what only goes along with it.
+    pub(crate) operation: Option<Operation>,
     /// What else is known.
     pub(crate) more: Option<&'a (dyn Fn(&mut PolicyContext) + Sync)>,
 }
@@ -50,7 +56,7 @@ pub(crate) struct Evidence<'a> {
 impl<'a> Evidence<'a> {
     /// What a request says that is no form.
     pub(crate) fn of(headers: &'a HeaderMap, query: &'a Query, from: Origin) -> Self {
-        Self { headers, query, from, form: false, more: None }
+        Self { headers, query, from, form: false, operation: None, more: None }
     }
 }
 
@@ -60,6 +66,8 @@ pub(crate) struct Rules {
     /// `None` denies everything.
     policy: Option<Arc<Policy>>,
     context: PolicyContext,
+    /// What all judgements of the request share, however many things it names.
+    budget: Arc<Budget>,
 }
 
 impl Rules {
@@ -79,7 +87,7 @@ impl Rules {
         };
         let policy = gateway.policies.parsed(bucket.id, &bucket.name, record);
         let context = facts::known(gateway, principal, bucket, evidence)?;
-        let rules = Self { policy, context };
+        let rules = Self { policy, context, budget: Arc::default() };
         let version = evidence.query.get("versionId");
         match key {
             Some(key) => Ok(Some(rules.on(gateway, &bucket.name, key, version).await?)),
@@ -136,7 +144,8 @@ impl Rules {
         let context = &self.context;
         match &self.policy {
             Some(policy) => {
-                policy.judge(&PolicyRequest { principal, action, bucket, key, context })
+                let request = PolicyRequest { principal, action, bucket, key, context };
+                policy.judge_within(&self.budget, &request)
             }
             None => Verdict::Denied,
         }

@@ -18,6 +18,7 @@ use crate::{
     header,
     ops::payment,
     query::Query,
+    sig_v2::SignedIn,
     target::Target,
     telemetry::Findings,
 };
@@ -43,6 +44,8 @@ pub(crate) struct Origin {
     pub(crate) peer: IpAddr,
     /// Whether the connection is encrypted.
     pub(crate) secure: bool,
+    /// Where its signature stood, if that was of version 2.
+    pub(crate) version_2: Option<SignedIn>,
 }
 
 /// One request whose signature is verified and whose operation is allowed.

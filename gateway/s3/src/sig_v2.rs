@@ -92,14 +92,42 @@ const HARMLESS: [&str; 17] = [
     "version-id-marker",
 ];
 
-/// Beside a request whose signature of this version was verified: the key.
+/// Beside a request whose signature of this version was verified.
 #[derive(Clone, Debug)]
-pub(crate) struct SignedBy(pub(crate) String);
+pub(crate) struct SignedBy {
+    /// The key.
+    pub(crate) access_key: String,
+    /// Where the signature stood.
+    pub(crate) place: SignedIn,
+}
+
+/// Where a signature stands, as policies look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignedIn {
+    /// In `Authorization`.
+    Header,
+    /// In the query.
+    Query,
+    /// In a browser's form.
+    Form,
+}
+
+impl SignedIn {
+    /// Its name in policies.
+    pub(crate) fn auth_type(self) -> &'static str {
+        match self {
+            Self::Header => "REST-HEADER",
+            Self::Query => "REST-QUERY-STRING",
+            Self::Form => "POST",
+        }
+    }
+}
 
 /// A signature as it was presented, and what it should be of.
 #[derive(Debug)]
 pub(crate) struct Presented {
     access_key: String,
+    place: SignedIn,
     signature: String,
     string_to_sign: String,
 }
@@ -121,7 +149,11 @@ impl Presented {
         let date = place.check_date(&parts.headers, now)?;
         let (access_key, signature) = place.credentials()?;
         let string_to_sign = string_to_sign(parts, host_bucket, place.query(), &date)?;
-        Ok(Some(Self { access_key, signature, string_to_sign }))
+        let place = match place {
+            Place::Header { .. } => SignedIn::Header,
+            Place::Query(_) => SignedIn::Query,
+        };
+        Ok(Some(Self { access_key, place, signature, string_to_sign }))
     }
 
     /// The key that the request claims to be signed with.
@@ -139,7 +171,7 @@ impl Presented {
             hmac::verify(&key, self.string_to_sign.as_bytes(), &signature).is_ok()
         });
         if matches {
-            return Ok(SignedBy(self.access_key.clone()));
+            return Ok(SignedBy { access_key: self.access_key.clone(), place: self.place });
         }
         Err(Failure::new(Code::SignatureDoesNotMatch)
             .detail("AWSAccessKeyId", self.access_key.as_str())

@@ -2,24 +2,30 @@
 //!
 //! Invariants:
 //! - the client's address is the connection's: no header says otherwise;
-//! - what is not known is left out, which conditions notice.
+//! - what is not known is left out, which conditions notice, and so is what is empty: operations
+//!   take it for absent;
+//! - what headers attach to an object is a fact only where the operation attaches it.
 
 use gateway_iam::{PolicyContext, Principal};
 use gateway_meta::{AccountId, record::RetentionMode};
 use gateway_object::Bucket;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use node_proto::UnixMillis;
 
-use super::Evidence;
+use super::{
+    Evidence,
+    needs::{copies_tags, takes_attributes},
+};
 use crate::{
     call::Gateway,
     convert,
     error::{Code, Failure, Outcome},
     header as request_header, lock_header,
+    operation::Operation,
 };
 
 /// Keys that headers say.
-const IN_HEADERS: [(&str, &str); 20] = [
+const IN_HEADERS: [(&str, &str); 19] = [
     ("aws:Referer", "referer"),
     ("aws:UserAgent", "user-agent"),
     ("s3:if-match", "if-match"),
@@ -45,16 +51,11 @@ const IN_HEADERS: [(&str, &str); 20] = [
     ),
     ("s3:x-amz-storage-class", "x-amz-storage-class"),
     ("s3:x-amz-website-redirect-location", "x-amz-website-redirect-location"),
-    ("s3:object-lock-legal-hold", "x-amz-object-lock-legal-hold"),
 ];
 
-/// Keys that the query says.
-const IN_QUERY: [(&str, &str); 4] = [
-    ("s3:delimiter", "delimiter"),
-    ("s3:max-keys", "max-keys"),
-    ("s3:prefix", "prefix"),
-    ("s3:VersionId", "versionId"),
-];
+/// Keys that the query says. (An empty prefix is one.)
+const IN_QUERY: [(&str, &str); 3] =
+    [("s3:delimiter", "delimiter"), ("s3:max-keys", "max-keys"), ("s3:VersionId", "versionId")];
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -79,24 +80,21 @@ pub(super) fn known(
     caller(gateway, principal, &mut context)?;
     for (key, name) in IN_HEADERS {
         let values = evidence.headers.get_all(name).iter();
-        for value in values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok()) {
-            context.add(key, value.trim());
+        let values = values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
+        for value in values.map(str::trim).filter(|value| !value.is_empty()) {
+            context.add(key, value);
         }
     }
     for (key, name) in IN_QUERY {
-        context.add_if(key, evidence.query.get(name));
+        context.add_if(key, evidence.query.get(name).filter(|value| !value.is_empty()));
     }
+    context.add_if("s3:prefix", evidence.query.get("prefix"));
     if *principal != Principal::Anonymous {
         signature(evidence, now, &mut context);
     }
-    // What cannot be read is refused by the operation, with the reason.
-    if let Ok(lock) = lock_header::lock(evidence.headers)
-        && let Some(retention) = lock.retention
-    {
-        lock_facts(&mut context, retention.mode, retention.until, now);
-    }
-    if let Ok(Some(tags)) = request_header::tags(evidence.headers) {
-        tag_facts(&mut context, &tags);
+    if let Some(operation) = evidence.operation {
+        attached(operation, evidence.headers, now, &mut context);
+        creation(operation, &mut context);
     }
     if let Some(more) = evidence.more {
         more(&mut context);
@@ -140,25 +138,59 @@ fn signature(evidence: &Evidence<'_>, now: UnixMillis, context: &mut PolicyConte
     let text = |headers: &HeaderMap, name: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
-    let authorization = text(evidence.headers, header::AUTHORIZATION.as_str());
     let query = evidence.query;
-    let (kind, old, date) = if evidence.form {
-        ("POST", false, None)
-    } else if let Some(authorization) = &authorization {
-        let old = authorization.starts_with("AWS ");
-        ("REST-HEADER", old, text(evidence.headers, "x-amz-date"))
+    let version_2 = evidence.from.version_2;
+    let (kind, date) = if evidence.form {
+        ("POST", None)
+    } else if let Some(place) = version_2 {
+        // Its date may be any of several headers, and is not judged by its age.
+        (place.auth_type(), None)
     } else if query.has("X-Amz-Signature") {
-        ("REST-QUERY-STRING", false, query.get("X-Amz-Date").map(str::to_owned))
-    } else if query.has("AWSAccessKeyId") {
-        ("REST-QUERY-STRING", true, None)
+        ("REST-QUERY-STRING", query.get("X-Amz-Date").map(str::to_owned))
     } else {
-        return;
+        ("REST-HEADER", text(evidence.headers, "x-amz-date"))
     };
     context.add("s3:authType", kind);
-    context.add("s3:signatureversion", if old { "AWS" } else { "AWS4-HMAC-SHA256" });
+    let version = if version_2.is_some() { "AWS" } else { "AWS4-HMAC-SHA256" };
+    context.add("s3:signatureversion", version);
     let signed = date.as_deref().and_then(convert::parse_amz_date);
     let age_ms = signed.map(|signed| now.0.saturating_sub(signed.0).to_string());
     context.add_if("s3:signatureAge", age_ms);
+}
+
+/// What headers attach to the object that is written.
+fn attached(
+    operation: Operation,
+    headers: &HeaderMap,
+    now: UnixMillis,
+    context: &mut PolicyContext,
+) {
+    if !takes_attributes(operation) {
+        return;
+    }
+    // What cannot be read is refused by the operation, with the reason.
+    if let Ok(lock) = lock_header::lock(headers) {
+        if let Some(retention) = lock.retention {
+            lock_facts(context, retention.mode, retention.until, now);
+        }
+        context.add_if("s3:object-lock-legal-hold", lock.legal_hold.map(lock_header::hold_name));
+    }
+    if !copies_tags(operation, headers)
+        && let Ok(Some(tags)) = request_header::tags(headers)
+    {
+        tag_facts(context, &tags);
+    }
+}
+
+/// Whether an object comes to be, or only what one will be made of.
+fn creation(operation: Operation, context: &mut PolicyContext) {
+    use Operation as O;
+    let creates = match operation {
+        O::PutObject | O::CopyObject | O::PostObject | O::CompleteMultipartUpload => "true",
+        O::CreateMultipartUpload | O::UploadPart | O::UploadPartCopy => "false",
+        _ => return,
+    };
+    context.add("s3:ObjectCreationOperation", creates);
 }
 
 /// What a request says of retention.

@@ -3,16 +3,29 @@
 use gateway_iam::Action;
 use http::HeaderMap;
 
-use crate::{operation::Operation, query::Query};
+use crate::{header, operation::Operation, query::Query};
 
 /// What must be allowed before an operation begins.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// All of these.
     pub(crate) actions: Vec<Action>,
-    /// Whether the decision needs the body, where the bucket has a policy: the operation itself
-    /// asks for it then.
-    pub(crate) in_body: bool,
+    /// Whether the decision needs what the operation reads first, its body or the source of a
+    /// copy, where the bucket has a policy: the operation itself asks for it then.
+    pub(crate) deferred: bool,
+}
+
+/// Whether headers that attach something to an object do so with this operation. Others ignore
+/// them, and so must their judgement.
+pub(crate) fn takes_attributes(operation: Operation) -> bool {
+    use Operation as O;
+    matches!(operation, O::PutObject | O::CopyObject | O::CreateMultipartUpload | O::PostObject)
+}
+
+/// Whether a copy takes the tags of its source rather than those of its headers.
+pub(crate) fn copies_tags(operation: Operation, headers: &HeaderMap) -> bool {
+    let directive = header::text(headers, "x-amz-tagging-directive");
+    operation == Operation::CopyObject && !matches!(directive, Ok(Some("REPLACE")))
 }
 
 /// What an operation needs with these headers and this query.
@@ -26,8 +39,9 @@ pub(crate) fn needs(operation: Operation, headers: &HeaderMap, query: &Query) ->
         actions.push(named(Action::GetObject));
     }
     let has = |name: &str| headers.contains_key(name);
-    if operation.action() == Action::PutObject {
-        if has("x-amz-tagging") {
+    let copies_tags = copies_tags(operation, headers);
+    if takes_attributes(operation) {
+        if has("x-amz-tagging") && !copies_tags {
             actions.push(Action::PutObjectTagging);
         }
         if has("x-amz-object-lock-mode") || has("x-amz-object-lock-retain-until-date") {
@@ -41,7 +55,7 @@ pub(crate) fn needs(operation: Operation, headers: &HeaderMap, query: &Query) ->
         operation,
         O::DeleteObjects | O::PutObjectTagging | O::PutObjectRetention | O::PutObjectLegalHold
     );
-    Needs { actions, in_body }
+    Needs { actions, deferred: in_body || copies_tags }
 }
 
 #[cfg(test)]
@@ -78,10 +92,28 @@ mod tests {
         use Operation as O;
         let lock = ["x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date"];
         assert_eq!(needed(O::PutObject, &lock, ""), ["s3:PutObject", "s3:PutObjectRetention"]);
+        let attached = ["x-amz-tagging", "x-amz-object-lock-legal-hold"];
         assert_eq!(
-            needed(O::CopyObject, &["x-amz-tagging", "x-amz-object-lock-legal-hold"], ""),
+            needed(O::CreateMultipartUpload, &attached, ""),
             ["s3:PutObject", "s3:PutObjectTagging", "s3:PutObjectLegalHold"]
         );
         assert_eq!(needed(O::GetObject, &lock, ""), ["s3:GetObject"]);
+    }
+
+    #[test]
+    fn what_is_ignored_needs_no_leave() {
+        use Operation as O;
+        let attached = ["x-amz-tagging", "x-amz-object-lock-legal-hold"];
+        assert_eq!(needed(O::UploadPart, &attached, ""), ["s3:PutObject"]);
+        // The source's tags go along, which are judged when they are known.
+        let copy = needed(O::CopyObject, &attached, "");
+        assert_eq!(copy, ["s3:PutObject", "s3:PutObjectLegalHold"]);
+        let mut headers = HeaderMap::new();
+        assert!(needs(O::CopyObject, &headers, &Query::default()).deferred);
+        headers.insert("x-amz-tagging-directive", HeaderValue::from_static("REPLACE"));
+        headers.insert("x-amz-tagging", HeaderValue::from_static("a=b"));
+        let replacing = needs(O::CopyObject, &headers, &Query::default());
+        assert_eq!(replacing.actions, [Action::PutObject, Action::PutObjectTagging]);
+        assert!(!replacing.deferred);
     }
 }

@@ -1,8 +1,9 @@
 //! Copies of objects, whole and in parts.
 
+use gateway_iam::Action;
 use gateway_object::{
     CopyObject, CopySource, MetadataDirective, ObjectRef, ObjectWriteError, TaggingDirective,
-    UploadPartCopy,
+    TaggingError, UploadPartCopy,
 };
 
 use super::{
@@ -11,11 +12,14 @@ use super::{
 };
 use crate::{
     answer::Answer,
+    authorization::{needs, tag_facts},
     body::declared_algorithm,
     call::Call,
     convert,
     error::{Code, Failure, Outcome},
-    header, lock_header, percent, range, sse,
+    header, lock_header,
+    operation::Operation,
+    percent, range, sse,
     xml::Writer,
 };
 
@@ -23,13 +27,17 @@ pub(super) async fn copy_object(call: Call<'_>) -> Outcome<Answer> {
     header::refuse_unsupported(&call.headers)?;
     let with_tags = !replaces(&call, "x-amz-tagging-directive")?;
     let (source, may_list) = source(&call, with_tags).await?;
+    let tagging = match call.rules.is_some() && with_tags {
+        true => judged_tags(&call, &source, may_list).await?,
+        false => tagging_directive(&call)?,
+    };
     let source_key = source.object.key.clone();
     let request = CopyObject {
         source,
         target: call.object(),
         writer: call.account,
         metadata: metadata_directive(&call)?,
-        tagging: tagging_directive(&call)?,
+        tagging,
         storage_class: header::storage_class(&call.headers)?,
         checksum: declared_algorithm(&call.headers)?,
         lock: lock_header::lock(&call.headers)?,
@@ -91,6 +99,32 @@ pub(super) async fn upload_part_copy(call: Call<'_>) -> Outcome<Answer> {
     let source_version = receipt.source_version.map(|version| version.to_string());
     answer.set_if("x-amz-copy-source-version-id", source_version.as_deref())?;
     Ok(answer)
+}
+
+/// The tags of a copy's source, with which its target is judged. They are what is written then, so
+/// that nothing else gets in between.
+async fn judged_tags(
+    call: &Call<'_>,
+    source: &CopySource,
+    may_list: bool,
+) -> Outcome<TaggingDirective> {
+    let found = call.gateway.service.object_tags(&source.object, source.version).await;
+    let tags = found.as_ref().map(|(_, tags)| tags.as_slice()).unwrap_or_default();
+    let mut actions = needs(Operation::CopyObject, &call.headers, &call.query).actions;
+    if !tags.is_empty() {
+        actions.push(Action::PutObjectTagging);
+    }
+    for action in actions {
+        call.allow_with(action, |facts| tag_facts(facts, tags))?;
+    }
+    match found {
+        Ok((_, tags)) => Ok(TaggingDirective::Replace(tags)),
+        Err(TaggingError::Object(error)) => {
+            let error = ObjectWriteError::Source(error);
+            Err(refused(error, source.object.key.clone(), may_list))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Why a copy was refused. It is the source's key that is not there, where it is the source.

@@ -34,6 +34,8 @@ pub(crate) struct Form {
     pub(crate) headers: HeaderMap,
     /// Tags given as a document.
     pub(crate) tags: Option<Vec<(String, String)>>,
+    /// Whether its signature, if it has one, is of version 2.
+    pub(crate) is_version_2: bool,
     /// The file.
     pub(crate) payload: Payload,
 }
@@ -74,6 +76,8 @@ impl Form {
             key: input.key,
             headers,
             tags,
+            // The adapter looks for one of version 4 first.
+            is_version_2: value_of(&left_out, "x-amz-signature").is_none(),
             payload: Payload::Verified { stream: body.boxed(), trailers: None },
         })
     }

@@ -79,6 +79,7 @@ pub(super) async fn put_object_retention(call: Call<'_>) -> Outcome<Answer> {
     let root = checked_document(&call, "Retention").await?;
     let retention = retention(&root)?;
     call.allow_with(Action::PutObjectRetention, |facts| {
+        facts.forget("s3:object-lock-");
         if let Some(Retention { mode, until }) = retention {
             lock_facts(facts, mode, until, call.gateway.clock.now());
         }
@@ -106,6 +107,7 @@ pub(super) async fn put_object_legal_hold(call: Call<'_>) -> Outcome<Answer> {
     let root = checked_document(&call, "LegalHold").await?;
     let held = trimmed(&root, "Status").and_then(parse_hold).ok_or(Code::MalformedXml)?;
     call.allow_with(Action::PutObjectLegalHold, |facts| {
+        facts.forget("s3:object-lock-");
         facts.add("s3:object-lock-legal-hold", hold_name(held));
     })?;
     let service = &call.gateway.service;

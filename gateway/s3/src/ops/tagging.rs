@@ -35,7 +35,10 @@ pub(super) async fn get_object_tagging(call: Call<'_>) -> Outcome<Answer> {
 pub(super) async fn put_object_tagging(call: Call<'_>) -> Outcome<Answer> {
     let root = call.document().await?.root("Tagging")?;
     let tags = parse(&root)?;
-    call.allow_with(Action::PutObjectTagging, |facts| tag_facts(facts, &tags))?;
+    call.allow_with(Action::PutObjectTagging, |facts| {
+        facts.forget("s3:RequestObjectTag");
+        tag_facts(facts, &tags);
+    })?;
     let version = call.version()?;
     let service = &call.gateway.service;
     let version = service.put_object_tags(&call.object(), version, tags).await?;

@@ -141,7 +141,7 @@ impl Visit<'_> {
     /// Reads an object as everyone may, or goes where it sends browsers.
     async fn read(&self, key: &str, headers: HeaderMap) -> Result<Answer, NoPage> {
         let everyone = Principal::Anonymous;
-        let from = Origin { peer: self.context.peer, secure: self.context.secure };
+        let from = Origin { peer: self.context.peer, secure: self.context.secure, version_2: None };
         let query = Query::default();
         let evidence = Evidence::of(&headers, &query, from);
         let bucket = &*self.bucket;

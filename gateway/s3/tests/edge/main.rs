@@ -34,6 +34,7 @@ mod memory_device;
 mod multipart;
 #[cfg(test)]
 mod policy;
+mod policy_facts;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]

@@ -9,11 +9,11 @@ use crate::harness::{ANN, Answer, Ask, BEN, BUCKET, Edge, ROOT};
 const BEN_NUMBER: &str = "000000000003";
 
 /// A policy of one statement.
-fn statement(effect: &str, principal: &str, actions: &[&str], resource: &str) -> String {
+pub(crate) fn statement(effect: &str, principal: &str, actions: &[&str], resource: &str) -> String {
     conditional(effect, principal, actions, resource, "{}")
 }
 
-fn conditional(
+pub(crate) fn conditional(
     effect: &str,
     principal: &str,
     actions: &[&str],
@@ -32,19 +32,19 @@ fn document(statements: &[String]) -> String {
     format!(r#"{{"Version":"2012-10-17","Statement":[{}]}}"#, statements.join(","))
 }
 
-const EVERYONE: &str = "\"*\"";
+pub(crate) const EVERYONE: &str = "\"*\"";
 
-fn ben() -> String {
+pub(crate) fn ben() -> String {
     format!(r#"{{"AWS":"{BEN_NUMBER}"}}"#)
 }
 
 impl Edge {
-    async fn policy(&self, statements: &[String]) {
+    pub(crate) async fn policy(&self, statements: &[String]) {
         let put = self.put("?policy").body(document(statements)).send().await;
         put.expect_status(204);
     }
 
-    async fn denied(&self, ask: Ask) -> Answer {
+    pub(crate) async fn denied(&self, ask: Ask) -> Answer {
         ask.send().await.expect_error(403, "AccessDenied")
     }
 }
@@ -325,7 +325,7 @@ async fn each_object_of_a_deletion_is_judged() {
     edge.denied(delete(edge.post("?delete").anonymous())).await;
 }
 
-fn md5(text: &str) -> String {
+pub(crate) fn md5(text: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     use md5::{Digest as _, Md5};
     STANDARD.encode(Md5::digest(text.as_bytes()))
@@ -458,7 +458,7 @@ const RETAINED: [(&str, &str); 2] = [
 ];
 const BYPASS: (&str, &str) = ("x-amz-bypass-governance-retention", "true");
 
-async fn lockable() -> Edge {
+pub(crate) async fn lockable() -> Edge {
     let edge = Edge::start().await;
     edge.service.set_versioning(BUCKET, Versioning::Enabled).await.unwrap();
     edge.service.enable_object_lock(BUCKET).await.unwrap();

@@ -31,6 +31,9 @@ fn sigterm_ends_with_status_0_and_a_restart_has_everything() {
     }
 }
 
+/// What a client is told that is let in and has not sent its body.
+const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 #[test]
 fn an_upload_under_way_at_sigterm_is_finished() {
     let server = Server::start(&[]);
@@ -42,10 +45,14 @@ fn an_upload_under_way_at_sigterm_is_finished() {
     let mut stream = TcpStream::connect(&address).expect("the server accepts connections");
     let head = format!(
         "PUT {presigned} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n",
+         expect: 100-continue\r\nconnection: close\r\n\r\n",
         data.len()
     );
     stream.write_all(head.as_bytes()).expect("the server reads the request");
+    // Before the server says so, the request may still be in the kernel's hands.
+    let mut go_on = [0; CONTINUE.len()];
+    std::io::Read::read_exact(&mut stream, &mut go_on).expect("the server lets the upload in");
+    assert_eq!(go_on, *CONTINUE);
     stream.write_all(&data[..100_000]).expect("the server reads the body");
     thread::scope(|scope| {
         let ending = scope.spawn(|| server.terminate());

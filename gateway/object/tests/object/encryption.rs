@@ -12,18 +12,16 @@ use gateway_meta::{
     },
 };
 use gateway_object::{
-    ChecksumRequest, CompletePart, CopyObject, CopySource, CreateUpload, CustomerKey,
-    EncryptionError, EncryptionRequest, GetObject, MetadataDirective, MultipartError,
-    ObjectAttributes, ObjectConfig, ObjectReadError, ObjectWriteError, PartReceipt, PutObject,
-    RangeRequest, ReadCondition, TaggingDirective, UploadPart, UploadRef, WriteCondition,
-    WriteReceipt,
+    ChecksumRequest, CompletePart, CopyObject, CreateUpload, CustomerKey, EncryptionError,
+    EncryptionRequest, GetObject, MultipartError, ObjectAttributes, ObjectConfig, ObjectReadError,
+    ObjectWriteError, PartReceipt, PutObject, RangeRequest, UploadPart, UploadRef, WriteReceipt,
 };
 use md5::{Digest as _, Md5};
 use proptest::{prelude::*, sample::select};
 
 use crate::harness::{
-    BUCKET, Harness, OWNER, body, collect, complete_request, create_upload, get_request, hex,
-    object, put_request, sample, upload_ref,
+    BUCKET, Harness, body, collect, complete_request, copy_request, create_upload, get_request,
+    hex, object, put_request, sample, upload_ref,
 };
 
 fn customer(byte: u8) -> EncryptionRequest {
@@ -245,23 +243,9 @@ async fn parts_under_another_key_or_none_are_refused() {
 }
 
 fn copy(source: &str, from: Option<CustomerKey>, to: EncryptionRequest) -> CopyObject {
-    CopyObject {
-        source: CopySource {
-            object: object(source),
-            version: None,
-            condition: ReadCondition::default(),
-            customer_key: from,
-        },
-        target: object("copy"),
-        writer: OWNER,
-        metadata: MetadataDirective::Copy,
-        tagging: TaggingDirective::Copy,
-        storage_class: String::new(),
-        checksum: None,
-        lock: gateway_meta::record::ObjectLock::default(),
-        encryption: to,
-        condition: WriteCondition::default(),
-    }
+    let mut copy = CopyObject { encryption: to, ..copy_request(source, "copy") };
+    copy.source.customer_key = from;
+    copy
 }
 
 #[tokio::test]

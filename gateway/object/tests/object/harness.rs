@@ -11,10 +11,11 @@ use gateway_meta::{
     record::{AccountKeyRecord, Record},
 };
 use gateway_object::{
-    CompletePart, CompleteUpload, CreateBucket, CreateUpload, ExpectedDigests, GetObject,
-    IncomingBody, MultipartError, ObjectAttributes, ObjectConfig, ObjectDeps, ObjectReadError,
-    ObjectRef, ObjectService, ObjectWriteError, PartReceipt, PutObject, ReadCondition, UploadPart,
-    UploadRef, WriteCondition, WriteReceipt,
+    CompletePart, CompleteUpload, CopyObject, CopySource, CreateBucket, CreateUpload,
+    ExpectedDigests, GetObject, IncomingBody, MetadataDirective, MultipartError, ObjectAttributes,
+    ObjectConfig, ObjectDeps, ObjectReadError, ObjectRef, ObjectService, ObjectWriteError,
+    PartReceipt, PutObject, ReadCondition, TaggingDirective, UploadPart, UploadRef, WriteCondition,
+    WriteReceipt,
 };
 use gateway_seal::{AccountKeyPair, RootKey};
 use node_proto::{
@@ -181,6 +182,26 @@ pub(crate) fn get_request(key: &str) -> GetObject {
         part_number: None,
         condition: ReadCondition::default(),
         customer_key: None,
+    }
+}
+
+pub(crate) fn copy_request(source: &str, target: &str) -> CopyObject {
+    CopyObject {
+        source: CopySource {
+            object: object(source),
+            version: None,
+            condition: ReadCondition::default(),
+            customer_key: None,
+        },
+        target: object(target),
+        writer: OWNER,
+        metadata: MetadataDirective::Copy,
+        tagging: TaggingDirective::Copy,
+        storage_class: String::new(),
+        checksum: None,
+        lock: Default::default(),
+        encryption: Default::default(),
+        condition: WriteCondition::default(),
     }
 }
 

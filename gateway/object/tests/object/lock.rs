@@ -10,17 +10,17 @@ use gateway_meta::{
     },
 };
 use gateway_object::{
-    BucketError, CopyObject, CopySource, CreateBucket, DeleteError, DeleteObject, GetObject,
-    LockError, MetadataDirective, ObjectAttributes, ObjectConfig, ObjectReadError, ObjectRef,
-    ObjectWriteError, PutObject, PutRetention, ReadCondition, TaggingDirective, WriteCondition,
+    BucketError, CopyObject, CreateBucket, DeleteError, DeleteObject, GetObject, LockError,
+    ObjectAttributes, ObjectConfig, ObjectReadError, ObjectRef, ObjectWriteError, PutObject,
+    PutRetention,
 };
 use node_proto::UnixMillis;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
     harness::{
-        Harness, OWNER, START, collect, complete_request, create_bucket, create_upload,
-        get_request, put_request, sample, upload_ref,
+        Harness, OWNER, START, collect, complete_request, copy_request, create_bucket,
+        create_upload, get_request, put_request, sample, upload_ref,
     },
     races::SlowCommits,
 };
@@ -186,23 +186,12 @@ async fn the_default_retention_locks_what_is_put_copied_and_completed() {
     let put = vault.put("put", b"bytes", ObjectLock::default()).await;
     assert_eq!(vault.lock("put", put).await, expected);
 
-    let copy = CopyObject {
-        source: CopySource {
-            object: vaulted("put"),
-            version: None,
-            condition: ReadCondition::default(),
-            customer_key: None,
-        },
+    let mut copy = CopyObject {
         target: vaulted("copy"),
-        writer: OWNER,
-        metadata: MetadataDirective::Copy,
-        tagging: TaggingDirective::Copy,
-        storage_class: String::new(),
-        checksum: None,
         lock: ObjectLock { retention: None, legal_hold: Some(true) },
-        encryption: Default::default(),
-        condition: WriteCondition::default(),
+        ..copy_request("put", "copy")
     };
+    copy.source.object = vaulted("put");
     let copied = vault.0.service.copy_object(copy).await.unwrap().written.version;
     let held = ObjectLock { legal_hold: Some(true), ..expected };
     assert_eq!(vault.lock("copy", copied).await, held);

@@ -1,13 +1,15 @@
 //! Random requests against a service and against [`crate::reference`]: they must agree.
 
 use gateway_object::{
-    CopyObject, CopySource, DeleteObject, ETagCondition, GetObject, ListEntry, ListObjects,
-    ListUploads, MetadataDirective, MultipartError, ObjectReadError, ObjectWriteError, PartReceipt,
-    ReadCondition, TaggingDirective, TaggingError, UploadRef, WriteCondition, etag_text,
+    CopyObject, DeleteObject, ETagCondition, GetObject, ListEntry, ListObjects, ListUploads,
+    MetadataDirective, MultipartError, ObjectReadError, ObjectWriteError, PartReceipt,
+    TaggingError, UploadRef, WriteCondition, etag_text,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use crate::harness::{BUCKET, Harness, OWNER, complete_request, get_request, object, sample};
+use crate::harness::{
+    BUCKET, Harness, complete_request, copy_request, get_request, object, sample,
+};
 use crate::reference::{Bucket, Condition, Entry, Upload, Verdict, marker};
 
 /// What is asked of the service.
@@ -159,24 +161,12 @@ impl Pair {
 
     async fn copy(&mut self, source: &str, target: &str, condition: Condition) {
         let request = CopyObject {
-            source: CopySource {
-                object: object(source),
-                version: None,
-                condition: ReadCondition::default(),
-                customer_key: None,
-            },
-            target: object(target),
-            writer: OWNER,
             metadata: MetadataDirective::Replace {
                 headers: Default::default(),
                 user_metadata: Vec::new(),
             },
-            tagging: TaggingDirective::Copy,
-            storage_class: String::new(),
-            checksum: None,
-            lock: Default::default(),
-            encryption: Default::default(),
             condition: self.condition(target, condition),
+            ..copy_request(source, target)
         };
         let found = self.harness.service.copy_object(request).await;
         let Some(original) = self.model.objects.get(source).cloned() else {

@@ -5,14 +5,14 @@ use gateway_meta::{
     record::{ChecksumAlgorithm, ChecksumType, SystemHeaders},
 };
 use gateway_object::{
-    ChecksumRequest, CopyObject, CopySource, DeleteError, DeleteObject, DigestKind, ETagCondition,
+    ChecksumRequest, CopyObject, DeleteError, DeleteObject, DigestKind, ETagCondition,
     ExpectedChecksum, ExpectedDigests, GetObject, MetadataDirective, ObjectAttributes,
     ObjectReadError, ObjectWriteError, PutObject, RangeRequest, ReadCondition, ResolvedRange,
     TaggingDirective, TaggingError, WriteCondition, etag_text,
 };
 
 use crate::harness::{
-    BUCKET, Harness, OWNER, START, body, collect, get_request, object, put_request, sample,
+    BUCKET, Harness, START, body, collect, copy_request, get_request, object, put_request, sample,
 };
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -21,26 +21,6 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 fn tag(etag: &str) -> Option<ETagCondition> {
     Some(ETagCondition::Tags(vec![etag.to_owned()]))
-}
-
-fn copy_request(source: &str, target: &str) -> CopyObject {
-    CopyObject {
-        source: CopySource {
-            object: object(source),
-            version: None,
-            condition: ReadCondition::default(),
-            customer_key: None,
-        },
-        target: object(target),
-        writer: OWNER,
-        metadata: MetadataDirective::Copy,
-        tagging: TaggingDirective::Copy,
-        storage_class: String::new(),
-        checksum: None,
-        lock: Default::default(),
-        encryption: Default::default(),
-        condition: WriteCondition::default(),
-    }
 }
 
 fn delete_request(key: &str) -> DeleteObject {

@@ -13,14 +13,14 @@ use gateway_meta::{
     },
 };
 use gateway_object::{
-    CopyObject, CopySource, DeleteObject, ETagCondition, GetObject, ListEntry, ListObjects,
-    ListVersions, MetadataDirective, ObjectConfig, ObjectReadError, ObjectWriteError,
-    ReadCondition, TaggingDirective, VersionEntry, VersionMarker, WriteCondition,
+    CopyObject, DeleteObject, ETagCondition, GetObject, ListEntry, ListObjects, ListVersions,
+    MetadataDirective, ObjectConfig, ObjectReadError, ObjectWriteError, VersionEntry,
+    VersionMarker, WriteCondition,
 };
 use node_proto::ManifestId;
 use proptest::{collection::vec, option::of, prelude::*, sample::select};
 
-use crate::harness::{BUCKET, Harness, OWNER, collect, get_request, object, sample};
+use crate::harness::{BUCKET, Harness, collect, copy_request, get_request, object, sample};
 
 /// Which version of a key, by its place from the newest on. Places beyond the last are ids that
 /// were never given out.
@@ -277,26 +277,14 @@ impl Pair {
 
     async fn copy(&mut self, source: &'static str, nth: Option<Nth>, target: &'static str) {
         let version = self.id(source, nth);
-        let request = CopyObject {
-            source: CopySource {
-                object: object(source),
-                version,
-                condition: ReadCondition::default(),
-                customer_key: None,
-            },
-            target: object(target),
-            writer: OWNER,
+        let mut request = CopyObject {
             metadata: MetadataDirective::Replace {
                 headers: Default::default(),
                 user_metadata: Vec::new(),
             },
-            tagging: TaggingDirective::Copy,
-            storage_class: String::new(),
-            checksum: None,
-            lock: Default::default(),
-            encryption: Default::default(),
-            condition: WriteCondition::default(),
+            ..copy_request(source, target)
         };
+        request.source.version = version;
         let outcome = self.harness.service.copy_object(request).await;
         match self.expected(source, version).cloned() {
             Ok(Version { id, bytes: Some(bytes), tags }) => {

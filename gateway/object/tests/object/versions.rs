@@ -12,14 +12,13 @@ use gateway_meta::{
     ReadError, Row, Table, VersionId, record::Versioning,
 };
 use gateway_object::{
-    BucketError, CopyObject, CopySource, DeleteError, DeleteObject, ETagCondition, GetObject,
-    ListVersions, MetadataDirective, MultipartError, ObjectConfig, ObjectReadError,
-    ObjectWriteError, ReadCondition, TaggingDirective, VersionEntry, VersionMarker, VersionPage,
+    BucketError, DeleteError, DeleteObject, ETagCondition, GetObject, ListVersions, MultipartError,
+    ObjectConfig, ObjectReadError, ObjectWriteError, VersionEntry, VersionMarker, VersionPage,
     WriteCondition, etag_text,
 };
 
 use crate::{
-    harness::{BUCKET, Harness, OWNER, collect, get_request, object},
+    harness::{BUCKET, Harness, collect, copy_request, get_request},
     races::delete_request,
 };
 
@@ -312,22 +311,10 @@ async fn an_older_version_is_restored_by_a_copy_onto_its_key() {
     harness.put("key", b"null").await;
     set(&harness, Versioning::Enabled).await;
     harness.put("key", b"newer").await;
-    let copy = |version| CopyObject {
-        source: CopySource {
-            object: object("key"),
-            version,
-            condition: ReadCondition::default(),
-            customer_key: None,
-        },
-        target: object("key"),
-        writer: OWNER,
-        metadata: MetadataDirective::Copy,
-        tagging: TaggingDirective::Copy,
-        storage_class: String::new(),
-        checksum: None,
-        lock: Default::default(),
-        encryption: Default::default(),
-        condition: WriteCondition::default(),
+    let copy = |version| {
+        let mut copy = copy_request("key", "key");
+        copy.source.version = version;
+        copy
     };
     let refused = harness.service.copy_object(copy(None)).await;
     assert!(matches!(refused, Err(ObjectWriteError::SelfCopy)));
